@@ -1,0 +1,280 @@
+"""Writes a run as one self-contained HTML file.
+
+The file needs no other file and no network: styles are inline and pictures
+are data URIs. A section whose data are missing is left out.
+"""
+
+import base64
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+import jinja2
+
+from gim_tf.inspection import plots, style
+from gim_tf.inspection.curves import as_float, history_modules, last_value
+from gim_tf.inspection.findings import findings, headline
+from gim_tf.inspection.summary_table import (
+    ModuleRow,
+    module_rows,
+    percent,
+    summarise_table,
+)
+
+__all__ = ["ReportData", "render", "summarise_table"]
+
+_SERVING_IMAGE = "tensorflow/serving:2.16.1"
+_CACHED = ("cached", "COMPLETE", "complete")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """All that a report shows, as plain data; every field may stay empty.
+
+    Attributes:
+      experiment: the resolved configuration, `config.to_dict`.
+      summary: the content of summary.json.
+      history: log lines of history.jsonl, oldest first.
+      confusion: counts, rows are true classes, columns predictions.
+      class_names: one name a class, in label order.
+      pictures: PNG bytes by name; "views" and "patches" have places of their
+        own, all others are shown under their name, in the order given.
+      execution: one entry a pipeline component, in order: "component",
+        "state", "seconds", "peak_mib", and "inputs" and "outputs", each a
+        list of artifact ids or of {"id", "type"}.
+      blessing: {"blessed": bool, "reasons": [str]}.
+      tensorboard_dir: log directory for the TensorBoard command.
+    """
+
+    experiment: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, Any]] = ()
+    confusion: Sequence[Sequence[int]] = ()
+    class_names: Sequence[str] = ()
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    execution: Sequence[Mapping[str, Any]] = ()
+    blessing: Mapping[str, Any] = field(default_factory=dict)
+    tensorboard_dir: str | None = None
+
+
+class _Fact(NamedTuple):
+    name: str
+    value: str
+
+
+def render(data: ReportData) -> str:
+    """The report as HTML text, to be saved as UTF-8."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gim_tf.inspection"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    environment.filters["number"] = _number
+    environment.filters["data_uri"] = _data_uri
+    environment.filters["colour"] = style.module_colour
+    return environment.get_template("report.html").render(
+        title=data.experiment.get("name")
+        or data.summary.get("experiment", "gim"),
+        about=data.experiment.get("summary", ""),
+        headline=headline(data.summary, data.experiment),
+        findings=findings(data.summary),
+        blessing=data.blessing,
+        pushed_to=data.summary.get("pushed_to"),
+        rows=module_rows(data.summary),
+        columns=_measured_columns(module_rows(data.summary)),
+        controls=data.summary.get("controls") or {},
+        charts=_charts(data),
+        pictures=data.pictures,
+        facts=list(_facts(data)),
+        settings=list(_flatten(data.experiment)),
+        versions=data.summary.get("versions") or {},
+        execution=[_component(entry) for entry in data.execution],
+        serving=_serving(data.summary.get("pushed_to")),
+        tensorboard=_tensorboard_command(data.tensorboard_dir),
+        reproduce=_reproduce_command(data),
+    )
+
+
+def _charts(data: ReportData) -> dict[str, bytes]:
+    """PNG bytes of each chart whose data are there."""
+    rows = module_rows(data.summary)
+    chance = {
+        row.name: row.chance_loss
+        for row in rows
+        if math.isfinite(row.chance_loss)
+    }
+    charts = {}
+    if _has(data.history, "loss"):
+        charts["loss"] = plots.loss_curves(data.history, chance)
+    if _has(data.history, "per_step"):
+        guess = math.exp(-max(chance.values())) if chance else None
+        charts["per_step"] = plots.accuracy_per_step(data.history, guess)
+    if _has(data.history, "effective_rank"):
+        charts["health"] = plots.feature_health(data.history)
+    if _measured_columns(rows):
+        charts["probes"] = plots.probe_accuracy(
+            data.summary["probes"], data.summary.get("controls") or {}
+        )
+    if len(data.confusion):
+        charts["confusion"] = plots.confusion_matrix(
+            data.confusion, data.class_names
+        )
+    if data.execution:
+        charts["execution"] = plots.time_and_memory(data.execution)
+    return charts
+
+
+def _has(history: Sequence[Mapping[str, Any]], quantity: str) -> bool:
+    modules = history_modules(history)
+    return any(last_value(history, m, quantity) is not None for m in modules)
+
+
+def _measured_columns(rows: Sequence[ModuleRow]) -> list[str]:
+    """Probe columns in which at least one module has a value."""
+    names = ("linear", "grid", "knn", "untrained", "gain")
+    return [
+        name
+        for name in names
+        if any(math.isfinite(getattr(row, name)) for row in rows)
+    ]
+
+
+def _facts(data: ReportData) -> Iterator[_Fact]:
+    """What was trained on what, as lines for people."""
+    yield from _data_facts(data)
+    stack = data.experiment.get("stack") or {}
+    if "encoder" in stack:
+        yield _Fact("Encoder", _sentence(stack["encoder"]))
+    if "module_sizes" in stack:
+        sizes = ", ".join(map(str, stack["module_sizes"]))
+        count = len(stack["module_sizes"])
+        yield _Fact("Modules", f"{count}, of {sizes} blocks; no gradient "
+                    "passes from one to another")
+    if "objective" in stack:
+        yield _Fact("Objective of each", _sentence(stack["objective"]))
+    if "training" in data.experiment:
+        yield _Fact("Training", _sentence(data.experiment["training"]))
+    pretrain = data.summary.get("pretrain") or {}
+    if "seconds" in pretrain:
+        rate = _number(pretrain.get("examples_per_second"))
+        yield _Fact(
+            "Took",
+            f"{_number(pretrain['seconds'])} s for "
+            f"{_number(pretrain.get('steps'))} steps, {rate} examples a second",
+        )
+
+
+def _data_facts(data: ReportData) -> Iterator[_Fact]:
+    source = data.experiment.get("data") or {}
+    counts = data.summary.get("data") or {}
+    if "source" in source:
+        where = f", {source['path']}" if source.get("path") else ""
+        yield _Fact("Data", f"{source['source']}{where}")
+    parts = (
+        ("unlabelled", "for training, labels unread"),
+        ("train", "labelled for the probes"),
+        ("test", "to test them"),
+    )
+    known = [f"{counts[k]:,} {what}" for k, what in parts if k in counts]
+    if known:
+        yield _Fact("Examples", "; ".join(known))
+    if "fingerprint" in counts:
+        yield _Fact("Data fingerprint", str(counts["fingerprint"]))
+    if "view" in data.experiment:
+        yield _Fact("View", _sentence(data.experiment["view"]))
+
+
+def _sentence(values: Mapping[str, Any]) -> str:
+    """Settings on one line: "basic, 3 stages" is "block basic, ..."."""
+    kind = [str(values["kind"]).replace("_", " ")] if "kind" in values else []
+    others = [
+        f"{name.replace('_', ' ')} {_plain(value)}"
+        for name, value in values.items()
+        if name != "kind"
+    ]
+    return ", ".join(kind + others)
+
+
+def _flatten(
+    values: Mapping[str, Any], prefix: str = ""
+) -> Iterator[_Fact]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield _Fact(f"{prefix}{name}", _plain(value))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(_plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _component(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "component": entry.get("component", "?"),
+        "state": entry.get("state", ""),
+        "seconds": as_float(entry.get("seconds")),
+        "peak_mib": as_float(entry.get("peak_mib")),
+        "inputs": [_artifact(a) for a in entry.get("inputs") or ()],
+        "outputs": [_artifact(a) for a in entry.get("outputs") or ()],
+    }
+
+
+def _artifact(artifact: Any) -> str:
+    if not isinstance(artifact, Mapping):
+        return f"#{artifact}"
+    return f"#{artifact.get('id', '?')} {artifact.get('type', '')}".strip()
+
+
+def _serving(pushed_to: Any) -> dict[str, str]:
+    """Commands that serve the pushed version; empty if none was pushed."""
+    if not pushed_to:
+        return {}
+    versions = PurePath(str(pushed_to)).parent
+    mount = shlex.quote(f"{versions}")
+    if not versions.is_absolute():
+        mount = f'"$PWD"/{mount}'
+    return {
+        "docker": (
+            f"docker run --rm -p 127.0.0.1:8501:8501 \\\n"
+            f"  -v {mount}:/models/gim:ro -e MODEL_NAME=gim \\\n"
+            f"  {_SERVING_IMAGE}"
+        ),
+        "path_literal": repr(str(pushed_to)),
+    }
+
+
+def _tensorboard_command(directory: str | None) -> str:
+    return f"tensorboard --logdir {shlex.quote(directory)}" if directory else ""
+
+
+def _reproduce_command(data: ReportData) -> str:
+    name = data.experiment.get("name") or data.summary.get("experiment")
+    if not name:
+        return ""
+    seed = data.summary.get("seed", 0)
+    return (
+        f"gim run --experiment {shlex.quote(str(name))} "
+        f"--set training.seed={shlex.quote(str(seed))} --output-dir outputs/again"
+    )
+
+
+def _data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _number(value: Any, digits: int | None = None) -> str:
+    number = as_float(value)
+    if not math.isfinite(number):
+        return "-"
+    if digits is None:
+        digits = 0 if number >= 100 or number == int(number) else 1
+    return f"{number:,.{digits}f}"
