@@ -1,0 +1,1 @@
+"""Data: sources, the record contract, views and the input pipeline."""

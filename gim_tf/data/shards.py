@@ -1,0 +1,159 @@
+"""Writes numbered TFRecord shards into a directory that appears at once.
+
+Layout and names are those of TFX's example artifacts:
+`Split-train/data_tfrecord-00000-of-00002.gz`.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import tensorflow as tf
+
+from gim_tf.errors import DataError
+
+SHARD_BYTES = 64 * 2**20
+SHARD_RECORDS = 50_000
+
+
+class ShardWriter:
+    """Writes one split as gzip TFRecord shards; a context manager.
+
+    Equal records give equal files. A split without records has one empty
+    shard, so that it can be told from a split that was never written.
+
+    Args:
+      directory: the split's folder, made by this class.
+
+    Raises:
+      DataError: the disk is full or the folder cannot be written.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._writer: tf.io.TFRecordWriter | None = None
+        self._shards = 0
+        self._bytes = 0
+        self._records = 0
+
+    def __enter__(self) -> "ShardWriter":
+        with disk_errors(self._directory):
+            self._directory.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            with contextlib.suppress(tf.errors.OpError, OSError):
+                self._close()
+            return
+        with disk_errors(self._directory):
+            if not self._shards:
+                self._open()
+            self._close()
+            for index in range(self._shards):
+                name = f"data_tfrecord-{index:05d}-of-{self._shards:05d}.gz"
+                self._shard(index).rename(self._directory / name)
+
+    def write(self, serialized: bytes) -> None:
+        """Appends one serialized record, opening a new shard when due."""
+        with disk_errors(self._directory):
+            if (
+                self._writer is None
+                or self._bytes >= SHARD_BYTES
+                or self._records >= SHARD_RECORDS
+            ):
+                self._close()
+                self._open()
+            self._writer.write(serialized)
+        self._bytes += len(serialized)
+        self._records += 1
+
+    def _open(self) -> None:
+        # Level 1: encoded pictures and sound hardly shrink at any level.
+        options = tf.io.TFRecordOptions(
+            compression_type="GZIP", compression_level=1
+        )
+        path = self._shard(self._shards)
+        self._writer = tf.io.TFRecordWriter(str(path), options)
+        self._shards += 1
+        self._bytes = self._records = 0
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _shard(self, index: int) -> Path:
+        return self._directory / f"shard-{index:05d}"
+
+
+@contextlib.contextmanager
+def replaced_directory(directory: Path) -> Iterator[Path]:
+    """Yields an empty folder that takes the place of `directory` at the end.
+
+    What stood there before is kept if the body raises, and what a killed
+    process left behind is removed.
+
+    Raises:
+      DataError: the disk is full or the folder cannot be written.
+    """
+    with disk_errors(directory):
+        directory = directory.absolute()
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(directory)
+        partial = directory.with_name(f".{directory.name}.{os.getpid()}")
+        partial.mkdir()
+    try:
+        yield partial
+        with disk_errors(directory):
+            _swap(partial, directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns failures of the file system into a one-line `DataError`."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = str(getattr(error, "strerror", None) or error).split("\n")[0]
+        raise DataError(
+            f"Cannot write {path}: {reason}. Free space there, or choose "
+            "another output directory."
+        ) from error
+
+
+def _swap(partial: Path, directory: Path) -> None:
+    old = partial.with_name(f"{partial.name}.old")
+    if directory.exists():
+        directory.rename(old)
+    partial.rename(directory)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_leftovers(directory: Path) -> None:
+    for path in directory.parent.glob(f".{directory.name}.*"):
+        owner = path.name.removeprefix(f".{directory.name}.").split(".")[0]
+        if owner.isdigit() and not _is_alive(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

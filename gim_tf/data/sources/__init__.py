@@ -1,0 +1,31 @@
+"""Readers of raw data, one a source, all yielding the same records."""
+
+import difflib
+
+from gim_tf.config import DataConfig
+from gim_tf.data.records import Source
+from gim_tf.data.sources.base import Reader
+from gim_tf.data.sources.embedded import EmbeddedReader
+from gim_tf.data.sources.idx import IdxReader
+from gim_tf.errors import ConfigError
+
+READERS: dict[str, type[Reader]] = {
+    "embedded": EmbeddedReader,
+    "idx": IdxReader,
+}
+
+
+def open_source(data: DataConfig) -> Source:
+    """Returns the reader that `data.source` names.
+
+    Raises:
+      ConfigError: no such reader.
+    """
+    reader = READERS.get(data.source)
+    if reader is None:
+        near = difflib.get_close_matches(data.source, READERS, n=1, cutoff=0.0)
+        raise ConfigError(
+            f"Unknown data.source {data.source!r}; the nearest known one is "
+            f"{near[0]!r}, known are {', '.join(READERS)}."
+        )
+    return reader(data)

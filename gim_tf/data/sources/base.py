@@ -1,0 +1,125 @@
+"""The part of reading that all sources share: splits, holdout, rejection."""
+
+import abc
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gim_tf.config import DataConfig
+from gim_tf.data.records import Record, Rejected, WorkItem, check_label
+from gim_tf.data.sources.verify import UnreadableError, verified
+from gim_tf.errors import ConfigError, DataError
+
+
+class Found(NamedTuple):
+    """One example of a source, before it is verified.
+
+    `raw` is what the reader's `_encoded` makes an encoded file of.
+    """
+
+    id: str
+    label: int
+    raw: Any
+
+
+class Reader(abc.ABC):
+    """Base of the sources: a subclass lists its pieces and reads one.
+
+    Holds nothing but the configuration, so that it can be pickled.
+
+    Args:
+      data: the configuration; `data.path` must be set and exist.
+    """
+
+    def __init__(self, data: DataConfig) -> None:
+        self.data = data
+
+    @property
+    def path(self) -> Path:
+        """The file or folder that is read."""
+        if not self.data.path:
+            raise ConfigError(
+                f"Source {self.data.source!r} needs data.path, received "
+                f"{self.data.path!r}."
+            )
+        return Path(self.data.path)
+
+    def work(self, split: str) -> list[WorkItem]:
+        """Cuts a split into pieces, in a fixed order.
+
+        A test split that the source lacks is held out of the train split.
+
+        Raises:
+          DataError: the source has no such split, or its files are damaged.
+        """
+        data, own = self.data, self._splits()
+        divided = (
+            data.holdout > 0
+            and data.test_split not in own
+            and split in (data.train_split, data.test_split)
+        )
+        native = data.train_split if divided else split
+        if native not in own:
+            advice = (
+                " Set data.holdout, such as 0.1, to hold out a share."
+                if split == data.test_split and data.train_split in own
+                else " Choose among them, or add the files."
+            )
+            raise DataError(
+                f"{self._name()} has no split {split!r}; it has "
+                f"{', '.join(map(repr, own)) or 'none'}.{advice}"
+            )
+        return [
+            item._replace(split=split, divided=divided)
+            for item in self._pieces(native)
+        ]
+
+    def read(self, item: WorkItem) -> Iterator[Record | Rejected]:
+        """Yields the examples of one piece, one at a time, in a fixed order.
+
+        Raises:
+          DataError: a label is out of range, or the file itself is damaged.
+        """
+        is_test = item.split == self.data.test_split
+        for found in self._examples(item):
+            if item.divided:
+                chosen = is_held_out(found.id, self.data.holdout)
+                if chosen != is_test:
+                    continue
+            try:
+                encoded = self._encoded(found.raw)
+            except UnreadableError as error:
+                yield Rejected(found.id, str(error))
+                continue
+            record = Record(found.id, found.label, item.split, encoded)
+            check_label(record, self.data)
+            yield record
+
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """Hash that changes when the source's content does."""
+
+    @abc.abstractmethod
+    def _splits(self) -> tuple[str, ...]:
+        """Splits that the source itself has."""
+
+    @abc.abstractmethod
+    def _pieces(self, split: str) -> Iterator[WorkItem]:
+        """Pieces of one of the source's own splits."""
+
+    @abc.abstractmethod
+    def _examples(self, item: WorkItem) -> Iterator[Found]:
+        """Examples of one piece."""
+
+    def _encoded(self, raw: Any) -> bytes:
+        return verified(raw)
+
+    def _name(self) -> str:
+        return str(self.data.path)
+
+
+def is_held_out(example_id: str, share: float) -> bool:
+    """Whether an example is in the held-out `share`, by a hash of its id."""
+    digest = hashlib.sha256(example_id.encode("utf-8", "backslashreplace"))
+    return int.from_bytes(digest.digest()[:8], "big") < share * 2**64
