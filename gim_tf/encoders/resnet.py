@@ -1,0 +1,265 @@
+"""Norm-free pre-activation ResNet of Greedy InfoMax, as a list of blocks.
+
+He et al., "Identity Mappings in Deep Residual Networks" (2016), without any
+normalisation and with biases everywhere, as in the authors' `resnet_encoder`.
+The list is cut into modules by `gim_tf.stack.partition`.
+"""
+
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from gim_tf import initializers
+
+STEM_KERNEL = 5
+
+
+@keras.saving.register_keras_serializable(package="gim_tf")
+class PaddedConv2D(keras.layers.Conv2D):
+    """Convolution with symmetric zero padding of (kernel - 1) // 2.
+
+    Keras' "same" pads an even input asymmetrically where the stride is 2:
+    the same length, shifted by one position. Kernel and bias start uniform
+    in +-1/sqrt(fan_in).
+
+    Args:
+      in_channels: channels of the input, which set the initial bias.
+      filters: channels of the output.
+      kernel_size: odd side of the kernel.
+      strides: 1 or more.
+      seed: of the initial weights.
+      **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        filters: int,
+        kernel_size: int,
+        *,
+        strides: int = 1,
+        seed: int = 0,
+        **kwargs: object,
+    ) -> None:
+        if kernel_size % 2 == 0:
+            raise ValueError(
+                f"kernel_size must be odd to pad evenly, received {kernel_size}."
+            )
+        self._arguments = {
+            "in_channels": in_channels,
+            "filters": filters,
+            "kernel_size": kernel_size,
+            "strides": strides,
+            "seed": seed,
+        }
+        kernel_seed, bias_seed = _take(initializers.seeds(seed), 2)
+        fan_in = in_channels * kernel_size**2
+        super().__init__(
+            filters,
+            kernel_size,
+            strides=strides,
+            # An odd kernel at stride 1: "same" is symmetric, and needs no copy.
+            padding="same" if strides == 1 else "valid",
+            kernel_initializer=initializers.uniform_fan_in(fan_in, kernel_seed),
+            bias_initializer=initializers.uniform_fan_in(fan_in, bias_seed),
+            **kwargs,
+        )
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        margin = (self._arguments["kernel_size"] - 1) // 2
+        if self.padding == "valid" and margin:
+            x = tf.pad(x, [[0, 0], [margin, margin], [margin, margin], [0, 0]])
+        return super().call(x)
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        batch, height, width, _ = input_shape
+        stride = self._arguments["strides"]
+        sides = (n and (n - 1) // stride + 1 for n in (height, width))
+        return (batch, *sides, self.filters)
+
+    def get_config(self) -> dict[str, object]:
+        return {
+            **keras.layers.Layer.get_config(self),
+            **self._arguments,
+        }
+
+
+@keras.saving.register_keras_serializable(package="gim_tf")
+class PreActivationBlock(keras.layers.Layer):
+    """`y = relu(x); shortcut + conv(relu(conv(... y)))`, nothing after.
+
+    The shortcut is x, or a 1x1 convolution of y where the shape changes.
+
+    Args:
+      kind: "basic", two 3x3; or "bottleneck", 1x1, 3x3, 1x1.
+      in_channels: channels of the input.
+      planes: width of the block's inner convolutions.
+      strides: of the first 3x3.
+      expansion: output channels of a bottleneck in units of `planes`.
+      seed: of the initial weights.
+      **kwargs: of `keras.layers.Layer`.
+
+    Input: [n, h, w, in_channels]. Output: [n, h / strides, w / strides, c].
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: str,
+        in_channels: int,
+        planes: int,
+        strides: int = 1,
+        expansion: int = 4,
+        seed: int = 0,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._arguments = {
+            "kind": kind,
+            "in_channels": in_channels,
+            "planes": planes,
+            "strides": strides,
+            "expansion": expansion,
+            "seed": seed,
+        }
+        self.out_channels = output_channels(kind, planes, expansion)
+        layer_seeds = initializers.seeds(seed)
+        self.convolutions = _branch(
+            kind, in_channels, planes, strides, expansion, layer_seeds
+        )
+        self.shortcut = None
+        if strides != 1 or in_channels != self.out_channels:
+            self.shortcut = PaddedConv2D(
+                in_channels,
+                self.out_channels,
+                1,
+                strides=strides,
+                seed=next(layer_seeds),
+                name="shortcut",
+            )
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if self.shortcut is not None:
+            self.shortcut.build(input_shape)
+        shape = input_shape
+        for convolution in self.convolutions:
+            convolution.build(shape)
+            shape = convolution.compute_output_shape(shape)
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        y = tf.nn.relu(x)
+        residual = x if self.shortcut is None else self.shortcut(y)
+        first, *rest = self.convolutions
+        y = first(y)
+        for convolution in rest:
+            y = convolution(tf.nn.relu(y))
+        return y + residual
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        for convolution in self.convolutions:
+            input_shape = convolution.compute_output_shape(input_shape)
+        return input_shape
+
+    def get_config(self) -> dict[str, object]:
+        return {**super().get_config(), **self._arguments}
+
+
+def resnet_blocks(
+    *,
+    in_channels: int,
+    block: str,
+    stem_channels: int,
+    planes: tuple[int, ...],
+    depths: tuple[int, ...],
+    expansion: int = 4,
+    seed: int = 0,
+) -> list[keras.layers.Layer]:
+    """All blocks of the encoder in order: the stem, then stage by stage.
+
+    Args:
+      in_channels: channels of a patch.
+      block: "basic" or "bottleneck".
+      stem_channels: output channels of the 5x5 stem.
+      planes: width of each stage; every stage but the first halves the side.
+      depths: blocks of each stage.
+      expansion: see `PreActivationBlock`.
+      seed: of the initial weights.
+
+    Returns:
+      1 + sum(depths) layers, each [n, h, w, c] -> [n, h', w', c'].
+    """
+    layer_seeds = initializers.seeds(seed)
+    stem = PaddedConv2D(
+        in_channels,
+        stem_channels,
+        STEM_KERNEL,
+        seed=next(layer_seeds),
+        name="stem",
+    )
+    blocks: list[keras.layers.Layer] = [stem]
+    channels = stem_channels
+    for stage, (width, depth) in enumerate(zip(planes, depths, strict=True), 1):
+        for index in range(1, depth + 1):
+            blocks.append(
+                PreActivationBlock(
+                    kind=block,
+                    in_channels=channels,
+                    planes=width,
+                    strides=2 if stage > 1 and index == 1 else 1,
+                    expansion=expansion,
+                    seed=next(layer_seeds),
+                    name=f"stage_{stage}_block_{index}",
+                )
+            )
+            channels = blocks[-1].out_channels
+    return blocks
+
+
+def output_channels(kind: str, planes: int, expansion: int) -> int:
+    """Channels that leave a block of this kind and width."""
+    if kind not in ("basic", "bottleneck"):
+        raise ValueError(
+            f"kind must be 'basic' or 'bottleneck', received {kind!r}."
+        )
+    return planes if kind == "basic" else planes * expansion
+
+
+def _branch(
+    kind: str,
+    in_channels: int,
+    planes: int,
+    strides: int,
+    expansion: int,
+    layer_seeds: Iterator[int],
+) -> list[PaddedConv2D]:
+    """The convolutions of a residual branch, first to last."""
+    out = output_channels(kind, planes, expansion)
+    sizes = (
+        [(in_channels, planes, 3, strides), (planes, planes, 3, 1)]
+        if kind == "basic"
+        else [
+            (in_channels, planes, 1, 1),
+            (planes, planes, 3, strides),
+            (planes, out, 1, 1),
+        ]
+    )
+    return [
+        PaddedConv2D(
+            cin,
+            cout,
+            kernel,
+            strides=stride,
+            seed=next(layer_seeds),
+            name=f"conv_{index}",
+        )
+        for index, (cin, cout, kernel, stride) in enumerate(sizes, 1)
+    ]
+
+
+def _take(values: Iterator[int], count: int) -> list[int]:
+    return [next(values) for _ in range(count)]

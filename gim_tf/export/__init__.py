@@ -1,0 +1,1 @@
+"""Trained encoders as SavedModels, with a manifest of what they are."""

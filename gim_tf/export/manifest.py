@@ -1,0 +1,98 @@
+"""manifest.json of an export: what it is, and the sha256 of every file."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from gim_tf.errors import ExportError
+
+NAME = "manifest.json"
+_PACKAGES = ("gim_tf", "tensorflow", "keras", "numpy", "tfx")
+
+
+def write_manifest(directory: str | Path, facts: Mapping[str, Any]) -> None:
+    """Writes `manifest.json` over all files that lie in the directory now.
+
+    Args:
+      directory: of the SavedModel.
+      facts: what else to record, such as the configuration.
+    """
+    directory = Path(directory)
+    content = {
+        **facts,
+        "versions": versions(),
+        "files": _hashes(directory),
+    }
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    (directory / NAME).write_text(text)
+
+
+def read_manifest(directory: str | Path) -> dict[str, Any]:
+    """The manifest of an export.
+
+    Raises:
+      ExportError: there is none, or it is no JSON.
+    """
+    path = Path(directory) / NAME
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ExportError(
+            f"{directory} is no exported encoder: it has no {NAME}."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{path} cannot be read: {error}.") from error
+
+
+def verify_manifest(directory: str | Path) -> dict[str, Any]:
+    """The manifest, once every file has been found as it was written.
+
+    Raises:
+      ExportError: a file is missing, altered or extra; names the first.
+    """
+    manifest = read_manifest(directory)
+    recorded, found = manifest["files"], _hashes(Path(directory))
+    for name in sorted(recorded.keys() | found.keys()):
+        if recorded.get(name) != found.get(name):
+            state = (
+                "missing"
+                if name not in found
+                else "not in the manifest"
+                if name not in recorded
+                else "altered"
+            )
+            raise ExportError(
+                f"{Path(directory) / name} is {state}; export it again."
+            )
+    return manifest
+
+
+def versions() -> dict[str, str]:
+    """Versions of the interpreter and of the packages that decide results."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _hashes(directory: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(directory)): _sha256(path)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != NAME
+    }
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for chunk in iter(lambda: file.read(1 << 20), b""):
+            digest.update(chunk)
+    return digest.hexdigest()

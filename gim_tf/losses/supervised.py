@@ -1,0 +1,99 @@
+"""Cross-entropy of a linear head: supervised and greedy supervised training.
+
+With one module it is end-to-end supervision, with several it is the paper's
+"greedy supervised" baseline: a head a module, gradients cut in between.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from gim_tf import initializers
+from gim_tf.losses.objective import Objective, ObjectiveOutput
+from gim_tf.shapes import pool_grid
+
+
+@keras.saving.register_keras_serializable(package="gim_tf")
+class Supervised(Objective):
+    """Mean over the grid, linear layer, softmax cross-entropy in nats.
+
+    Examples with label -1 are left out of loss and accuracy; a batch without
+    any label has loss 0 and no gradient.
+
+    Args:
+      num_classes: C, width of the head.
+      seed: of the initial weights.
+      **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self, *, num_classes: int, seed: int = 0, **kwargs: object
+    ) -> None:
+        super().__init__(**kwargs)
+        if num_classes < 2:
+            raise ValueError(
+                f"num_classes must be at least 2, received {num_classes}."
+            )
+        self.num_classes = num_classes
+        self.seed = seed
+
+    @property
+    def chance_loss(self) -> float:
+        """log(C), in nats."""
+        return math.log(self.num_classes)
+
+    @property
+    def chance_accuracy(self) -> float:
+        """1 / C."""
+        return 1.0 / self.num_classes
+
+    def build(
+        self,
+        z_shape: tuple[int | None, ...],
+        context_shape: tuple[int | None, ...],
+    ) -> None:
+        channels = context_shape[-1]
+        layer_seeds = initializers.seeds(self.seed)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(channels, self.num_classes),
+            initializer=initializers.uniform_fan_in(
+                channels, next(layer_seeds)
+            ),
+        )
+        self.bias = self.add_weight(
+            name="bias",
+            shape=(self.num_classes,),
+            initializer=initializers.uniform_fan_in(
+                channels, next(layer_seeds)
+            ),
+        )
+
+    def call(
+        self,
+        z: tf.Tensor,
+        context: tf.Tensor,
+        labels: tf.Tensor | None = None,
+    ) -> ObjectiveOutput:
+        if labels is None:
+            raise ValueError("Supervised needs labels, received None.")
+        logits = tf.matmul(pool_grid(context), self.kernel) + self.bias
+        known = tf.cast(labels >= 0, logits.dtype)
+        safe = tf.maximum(labels, 0)
+        total = tf.maximum(tf.reduce_sum(known), 1.0)
+        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(safe, logits)
+        right = tf.cast(tf.argmax(logits, -1, safe.dtype) == safe, logits.dtype)
+        accuracy = tf.reduce_sum(known * right) / total
+        return ObjectiveOutput(
+            loss=tf.reduce_sum(known * nats) / total,
+            accuracy=accuracy,
+            per_step=accuracy[None],
+        )
+
+    def get_config(self) -> dict[str, object]:
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "seed": self.seed,
+        }

@@ -1,0 +1,114 @@
+"""One gradient-isolated module: encoder, context and local objective."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from gim_tf.losses import Objective
+from gim_tf.shapes import pool_local
+
+
+class ModuleOutput(NamedTuple):
+    """What a module returns in training.
+
+    Attributes:
+      z: [b, t, s, *local, d], unpooled: the next module's input.
+      context: [b, t, s, c], what the objective predicted from.
+      loss: [] float32, in nats.
+      metrics: "accuracy" [] and "per_step" [K].
+    """
+
+    z: tf.Tensor
+    context: tf.Tensor
+    loss: tf.Tensor
+    metrics: dict[str, tf.Tensor]
+
+
+class GIMModule(keras.layers.Layer):
+    """Gradients end at the module's input.
+
+    Nothing after the module can train it, and it can train nothing before
+    it: the cut is a property of the object, not of the training loop.
+
+    Args:
+      encoder: [b, t, s, *local, c] -> [b, t', s, *local', d].
+      objective: the local loss, on the pooled map.
+      autoregressor: [b, t, s, d] -> [b, t, s, c], the context of each
+        position; None: the pooled map is its own context.
+      **kwargs: of `keras.layers.Layer`.
+
+    Source: Löwe et al. (2019), section 3.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.layers.Layer,
+        objective: Objective,
+        autoregressor: keras.layers.Layer | None = None,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.objective = objective
+        self.autoregressor = autoregressor
+
+    def encode(self, x: tf.Tensor, *, training: bool = False) -> tf.Tensor:
+        """The unpooled map [b, t', s, *local', d]; no gradient reaches x."""
+        return self.encoder(tf.stop_gradient(x), training=training)
+
+    def contextualise(self, z: tf.Tensor) -> tf.Tensor:
+        """The context [b, t, s, c] of a pooled map [b, t, s, d]."""
+        return z if self.autoregressor is None else self.autoregressor(z)
+
+    def call(
+        self,
+        x: tf.Tensor,
+        labels: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> ModuleOutput:
+        z = self.encode(x, training=training)
+        pooled = pool_local(z)
+        context = self.contextualise(pooled)
+        output = self.objective(pooled, context, labels)
+        metrics = {"accuracy": output.accuracy, "per_step": output.per_step}
+        return ModuleOutput(z, context, output.loss, metrics)
+
+
+@keras.saving.register_keras_serializable(package="gim_tf")
+class Chain(keras.layers.Layer):
+    """Blocks applied one after the other; the encoder of a module.
+
+    Args:
+      blocks: layers of one input and one output.
+      **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self, blocks: Sequence[keras.layers.Layer], **kwargs: object
+    ) -> None:
+        super().__init__(**kwargs)
+        self.blocks = list(blocks)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        for block in self.blocks:
+            block.build(input_shape)
+            input_shape = block.compute_output_shape(input_shape)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+    def get_config(self) -> dict[str, object]:
+        serialize = keras.saving.serialize_keras_object
+        blocks = [serialize(block) for block in self.blocks]
+        return {**super().get_config(), "blocks": blocks}
+
+    @classmethod
+    def from_config(cls, config: dict[str, object]) -> "Chain":
+        config = dict(config)
+        deserialize = keras.saving.deserialize_keras_object
+        blocks = [deserialize(block) for block in config.pop("blocks")]
+        return cls(blocks, **config)

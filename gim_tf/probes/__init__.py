@@ -1,0 +1,1 @@
+"""Probes of frozen representations; they see functions, never encoders."""

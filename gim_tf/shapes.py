@@ -1,0 +1,65 @@
+"""The shape contract: [batch, time, lanes, *local, channels].
+
+Patches of a picture: time = rows, lanes = columns, local = positions inside a
+patch. Sequences: time = frames, one lane, no local axes. What does not care
+about the grid is applied with its three axes folded into one, as
+`snt.BatchApply` does.
+"""
+
+import keras
+import tensorflow as tf
+
+GRID_AXES = 3
+"""Leading axes of every activation: batch, time, lanes."""
+
+
+@keras.saving.register_keras_serializable(package="gim_tf")
+class BatchApply(keras.layers.Layer):
+    """Applies a layer to each cell of the grid: [b, t, s, ...] -> [b, t, s, ...].
+
+    Args:
+      layer: maps [n, ...] to [n, ...]; n = b t s.
+      **kwargs: of `keras.layers.Layer`.
+
+    Input: at least 4-D; its time and lane axes must be static.
+    """
+
+    def __init__(self, layer: keras.layers.Layer, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if len(input_shape) <= GRID_AXES or None in input_shape[1:GRID_AXES]:
+            raise ValueError(
+                "BatchApply expects [batch, time, lanes, ...] with static time "
+                f"and lanes, received shape {tuple(input_shape)}."
+            )
+        if not self.layer.built:
+            self.layer.build((None, *input_shape[GRID_AXES:]))
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        time, lanes = x.shape[1:GRID_AXES]
+        folded = tf.reshape(x, (-1, *x.shape[GRID_AXES:]))
+        y = self.layer(folded, training=training)
+        return tf.reshape(y, (-1, time, lanes, *y.shape[1:]))
+
+    def get_config(self) -> dict[str, object]:
+        layer = keras.saving.serialize_keras_object(self.layer)
+        return {**super().get_config(), "layer": layer}
+
+    @classmethod
+    def from_config(cls, config: dict[str, object]) -> "BatchApply":
+        config = dict(config)
+        layer = keras.saving.deserialize_keras_object(config.pop("layer"))
+        return cls(layer, **config)
+
+
+def pool_local(x: tf.Tensor) -> tf.Tensor:
+    """Mean over the local axes: [b, t, s, *local, c] -> [b, t, s, c]."""
+    local_axes = tuple(range(GRID_AXES, x.shape.rank - 1))
+    return tf.reduce_mean(x, local_axes) if local_axes else x
+
+
+def pool_grid(grid: tf.Tensor) -> tf.Tensor:
+    """Mean over time and lanes: [b, t, s, d] -> [b, d]."""
+    return tf.reduce_mean(grid, (1, 2))

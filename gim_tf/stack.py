@@ -1,0 +1,72 @@
+"""A network divided by depth into gradient-isolated modules."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from gim_tf.module import GIMModule
+from gim_tf.shapes import pool_grid, pool_local
+
+
+class GIMStack(keras.Model):
+    """Ordered modules; calling it encodes and computes no loss.
+
+    Args:
+      gim_modules: first to last; each reads what the one before returns.
+      **kwargs: of `keras.Model`.
+
+    Input: [b, t, s, *local, c] float32.
+    Output: {"module_1": [b, d_1], ..., "module_M": [b, d_M]}, each module's
+      representation averaged over local positions, time and lanes.
+    """
+
+    def __init__(
+        self, gim_modules: Sequence[GIMModule], **kwargs: object
+    ) -> None:
+        super().__init__(**kwargs)
+        if not gim_modules:
+            raise ValueError("GIMStack needs at least one module.")
+        self.gim_modules = list(gim_modules)
+
+    @property
+    def module_names(self) -> tuple[str, ...]:
+        """The public keys "module_1" .. "module_M", 1-based as in the paper."""
+        return tuple(
+            f"module_{index}" for index in range(1, len(self.gim_modules) + 1)
+        )
+
+    def call(
+        self, x: tf.Tensor, training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        grids = self.grids(x, training=training)
+        return {name: pool_grid(grid) for name, grid in grids.items()}
+
+    def grids(
+        self, x: tf.Tensor, *, training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """Representations before the mean over the grid: [b, t, s, d] each."""
+        grids = {}
+        for name, module in zip(
+            self.module_names, self.gim_modules, strict=True
+        ):
+            x = module.encode(x, training=training)
+            grids[name] = module.contextualise(pool_local(x))
+        return grids
+
+
+def partition(
+    blocks: Sequence[keras.layers.Layer], sizes: Sequence[int]
+) -> list[list[keras.layers.Layer]]:
+    """Divides blocks by depth into consecutive groups of the given sizes.
+
+    Raises:
+      ValueError: a size is not positive, or they do not sum to the blocks.
+    """
+    if sum(sizes) != len(blocks) or min(sizes, default=0) < 1:
+        raise ValueError(
+            f"Expected positive sizes that sum to {len(blocks)} blocks, "
+            f"received {tuple(sizes)}."
+        )
+    remaining = iter(blocks)
+    return [[next(remaining) for _ in range(size)] for size in sizes]

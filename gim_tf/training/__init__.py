@@ -1,0 +1,1 @@
+"""Training of gradient-isolated modules: step, schedule, loop, checkpoints."""

@@ -1,0 +1,144 @@
+"""Checkpoints: everything that decides the rest of a run, as one unit.
+
+Weights, optimizers, step, and the state of every random generator (which
+`tf.train.Checkpoint` does not save for Keras 3 by itself). The data position
+is a function of the step. No state file is kept: the checkpoints in the
+directory are the truth, so none can be overlooked.
+"""
+
+import logging
+import re
+from pathlib import Path
+
+import tensorflow as tf
+
+from gim_tf.errors import CheckpointError
+from gim_tf.training.trainer import GIMTrainer
+
+_LOG = logging.getLogger(__name__)
+_INDEX = re.compile(r"ckpt-(\d+)\.index")
+_UNREADABLE = (tf.errors.OpError, IndexError, ValueError, AssertionError)
+
+
+class RunCheckpoints:
+    """Saves and restores a trainer in one directory.
+
+    Args:
+      directory: holds `ckpt-<step>.index` and `.data-*`; created if missing.
+      trainer: whose stack and optimizers are saved, all built.
+      keep: newest checkpoints that are kept; at least 2, so that a damaged
+        one has one before it.
+    """
+
+    def __init__(
+        self, directory: str | Path, trainer: GIMTrainer, *, keep: int = 3
+    ) -> None:
+        if keep < 2:
+            raise ValueError(f"keep must be at least 2, received {keep}.")
+        self.directory = Path(directory)
+        self.keep = keep
+        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._checkpoint = tf.train.Checkpoint(
+            step=self._step,
+            **{
+                name: _tracked(module.variables)
+                for name, module in zip(
+                    trainer.stack.module_names,
+                    trainer.stack.gim_modules,
+                    strict=True,
+                )
+            },
+            **{
+                f"optimizer_{index}": _tracked(optimizer.variables)
+                for index, optimizer in enumerate(trainer.optimizers, 1)
+            },
+        )
+
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints in the directory, ascending."""
+        found = (_INDEX.fullmatch(p.name) for p in self._entries())
+        return sorted(int(match.group(1)) for match in found if match)
+
+    def save(self, step: int) -> str:
+        """Writes `ckpt-<step>`, then removes the oldest beyond `keep`.
+
+        Raises:
+          CheckpointError: it could not be written (disk full, read-only);
+            checkpoints from before are whole.
+        """
+        self._step.assign(step)
+        prefix = str(self.directory / f"ckpt-{step}")
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._checkpoint.write(prefix)
+        except (OSError, tf.errors.OpError) as error:
+            self._remove(step)
+            raise CheckpointError(
+                f"Could not write {prefix}: {_first_line(error)}. Earlier "
+                "checkpoints are whole; free the disk and run again to resume."
+            ) from error
+        for old in self.steps()[: -self.keep]:
+            self._remove(old)
+        return prefix
+
+    def restore_latest(self) -> int:
+        """Restores the newest readable checkpoint; returns its step, or 0.
+
+        A damaged checkpoint is passed over with a warning that names it.
+
+        Raises:
+          CheckpointError: there are checkpoints but none can be read; never
+            starts over silently.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            prefix = str(self.directory / f"ckpt-{step}")
+            try:
+                return self.restore(prefix)
+            except CheckpointError as error:
+                _LOG.warning("%s Falling back to the one before.", error)
+        leftovers = [p.name for p in self._entries() if "ckpt-" in p.name]
+        if leftovers:
+            raise CheckpointError(
+                f"{self.directory} holds checkpoint files but none can be "
+                f"read ({leftovers[0]}, ...). Remove the directory to start "
+                "over, or bring the files back."
+            )
+        return 0
+
+    def restore(self, prefix: str) -> int:
+        """Restores one checkpoint; returns its step.
+
+        Raises:
+          CheckpointError: missing, damaged, or of another model.
+        """
+        try:
+            status = self._checkpoint.read(prefix)
+            status.assert_consumed().assert_existing_objects_matched()
+        except _UNREADABLE as error:
+            raise CheckpointError(
+                f"Checkpoint {prefix} cannot be read: {_first_line(error)}."
+            ) from error
+        return int(self._step.numpy())
+
+    def _entries(self) -> list[Path]:
+        if not self.directory.is_dir():
+            return []
+        return sorted(self.directory.iterdir())
+
+    def _remove(self, step: int) -> None:
+        # The index goes first: without it the rest is no checkpoint.
+        for path in sorted(self.directory.glob(f"ckpt-{step}.*"), reverse=True):
+            path.unlink(missing_ok=True)
+
+
+def _tracked(variables: list) -> tf.train.Checkpoint:  # type: ignore[type-arg]
+    """Keras variables by position, seed generators' states included."""
+    return tf.train.Checkpoint(
+        **{f"v{i:03d}": v.value for i, v in enumerate(variables)}
+    )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text.splitlines()[0].rstrip(".")

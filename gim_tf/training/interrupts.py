@@ -1,0 +1,45 @@
+"""SIGTERM and SIGINT as a flag that the loop reads between two steps."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interrupts:
+    """Context in which the first SIGTERM or SIGINT is noted, not obeyed.
+
+    A second one acts as usual, for those who cannot wait for the step's end.
+    Outside the main thread, where Python delivers no signals, it does nothing.
+
+    Attributes:
+      received: the signal's number, or None.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._previous = {}

@@ -1,0 +1,180 @@
+"""The training loop: steps, log lines, checkpoints, interruptions."""
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from gim_tf.data.input_pipeline import Batch, TrainingData, training_batches
+from gim_tf.errors import InterruptedRunError, TrainingError
+from gim_tf.training import monitors
+from gim_tf.training.checkpoints import RunCheckpoints
+from gim_tf.training.interrupts import Interrupts
+from gim_tf.training.schedules import Phase, total_steps, trained_at
+from gim_tf.training.trainer import GIMTrainer, Metrics
+
+_LOG = logging.getLogger(__name__)
+
+LogLine = dict[str, Any]
+
+
+class LoopSettings(NamedTuple):
+    """How long, how often.
+
+    Attributes:
+      phases: the schedule.
+      log_every: steps between log lines.
+      checkpoint_every: steps between checkpoints.
+    """
+
+    phases: list[Phase]
+    log_every: int
+    checkpoint_every: int
+
+
+def train(
+    trainer: GIMTrainer,
+    data: TrainingData,
+    settings: LoopSettings,
+    *,
+    checkpoints: RunCheckpoints,
+    start_step: int,
+    on_log: Callable[[LogLine], None],
+) -> None:
+    """Trains from `start_step` to the end of the schedule.
+
+    Args:
+      trainer: in the state of `start_step`.
+      data: whose batch number s is used by step s.
+      settings: see there.
+      checkpoints: saved every so often, at the end, and when interrupted.
+      start_step: steps already done.
+      on_log: receives each log line: {"step", "examples_per_second",
+        "module_1": {"loss", "accuracy", "per_step", "gradient_norm",
+        "feature_std", "spread", "effective_rank"}, ...}; losses, accuracies
+        and norms are means since the line before.
+
+    Raises:
+      TrainingError: a loss or gradient is not finite; nothing is saved.
+      InterruptedRunError: SIGTERM or SIGINT; saved at the step's end.
+    """
+    end = total_steps(settings.phases)
+    window = _Window(data.batch_size)
+    measure = tf.function(lambda x: monitors.measure(trainer.stack, x))
+    progress = tqdm(
+        total=end,
+        initial=start_step,
+        unit="step",
+        disable=not sys.stderr.isatty(),
+    )
+    with Interrupts() as interrupts, progress:
+        for step, batch in enumerate(
+            training_batches(data, start_step), start_step + 1
+        ):
+            if step > end:
+                break
+            trained = trained_at(settings.phases, step - 1)
+            metrics = _numbers(
+                trainer.compiled_step(batch.x, batch.labels, trained)
+            )
+            _check_finite(metrics, step)
+            window.add(metrics)
+            progress.update()
+            is_last = step == end
+            if is_last or step % settings.log_every == 0:
+                on_log(_log_line(step, window, measure, batch))
+                window = _Window(data.batch_size)
+            stop = interrupts.received
+            if is_last or stop or step % settings.checkpoint_every == 0:
+                checkpoints.save(step)
+            if stop and not is_last:
+                raise InterruptedRunError(
+                    f"Interrupted by signal {stop} after step {step}, which "
+                    "is saved; run again to resume.",
+                    stop,
+                )
+
+
+class _Window:
+    """Metrics of the steps since the last log line."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._started = time.monotonic()
+        self._lines: list[Mapping[str, Mapping[str, np.ndarray]]] = []
+
+    def add(self, metrics: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+        self._lines.append(metrics)
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def examples_per_second(self) -> float:
+        return len(self._lines) * self._batch_size / self.seconds()
+
+    def means(self) -> dict[str, dict[str, Any]]:
+        newest = self._lines[-1]
+        return {
+            name: {
+                key: np.mean(
+                    [line[name][key] for line in self._lines if name in line],
+                    axis=0,
+                ).tolist()
+                for key in newest[name]
+            }
+            for name in newest
+        }
+
+
+def _log_line(
+    step: int,
+    window: _Window,
+    measure: Callable[[tf.Tensor], Metrics],
+    batch: Batch,
+) -> LogLine:
+    line: LogLine = {
+        "step": step,
+        "seconds": window.seconds(),
+        "examples_per_second": window.examples_per_second(),
+        **window.means(),
+    }
+    for name, measured in _numbers(measure(batch.x)).items():
+        values = {key: float(value) for key, value in measured.items()}
+        line.setdefault(name, {}).update(values)
+        if monitors.is_collapsed(values["spread"]):
+            line.setdefault("alarms", []).append(name)
+            _LOG.warning(
+                "step %d: %s has collapsed: the deviation of its features is "
+                "%.3f of an isotropic one",
+                step,
+                name,
+                values["spread"],
+            )
+    return line
+
+
+def _numbers(metrics: Metrics) -> dict[str, dict[str, np.ndarray]]:
+    return {
+        name: {key: value.numpy() for key, value in values.items()}
+        for name, values in metrics.items()
+    }
+
+
+def _check_finite(
+    metrics: Mapping[str, Mapping[str, np.ndarray]], step: int
+) -> None:
+    for name, values in metrics.items():
+        for key in ("loss", "gradient_norm"):
+            value = float(values[key])
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"The {key} of {name} is {value} at step {step}. Lower "
+                    "training.learning_rate or look at the data; earlier "
+                    "checkpoints are kept."
+                )

@@ -1,0 +1,137 @@
+"""One run, one directory: its configuration, its lock and its history."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gim_tf.config import differing_keys
+from gim_tf.errors import CheckpointError
+
+_CONFIG = "config.json"
+_HISTORY = "history.jsonl"
+_LOCK = "run.lock"
+
+
+class RunDirectory:
+    """The files of one training run, apart from its checkpoints.
+
+    Args:
+      path: created if missing.
+
+    Raises:
+      CheckpointError: it cannot be created or written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(
+                f"Cannot create {self.path}: {error.strerror}."
+            ) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the directory; the kernel lets go of a dead process's lock.
+
+        Raises:
+          CheckpointError: another process is at work here.
+        """
+        try:
+            lock = (self.path / _LOCK).open("a+")
+        except OSError as error:
+            raise CheckpointError(
+                f"Cannot write in {self.path}: {error.strerror}."
+            ) from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                lock.seek(0)
+                raise CheckpointError(
+                    f"{self.path} is in use by process "
+                    f"{lock.read().strip() or 'unknown'}; wait for it, or "
+                    "choose another directory."
+                ) from error
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            yield
+
+    def bind(self, config: Mapping[str, Any]) -> None:
+        """Records the configuration, or compares it with the recorded one.
+
+        Raises:
+          CheckpointError: they differ; names the keys.
+        """
+        path = self.path / _CONFIG
+        if path.exists():
+            try:
+                recorded = json.loads(path.read_text())
+            except ValueError as error:
+                raise CheckpointError(
+                    f"{path} is damaged ({error}). Restore it, or remove "
+                    f"{self.path} to start over."
+                ) from error
+            changed = differing_keys(recorded, config)
+            if changed:
+                raise CheckpointError(
+                    f"{self.path} was started with other settings "
+                    f"({', '.join(changed)}). Use the same ones, or another "
+                    "directory."
+                )
+            return
+        self.write_json(_CONFIG, config)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Writes a JSON file whole or not at all."""
+        partial = self.path / f"{name}.partial"
+        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+        with _disk_errors(partial):
+            partial.write_text(text)
+            partial.replace(self.path / name)
+
+    def history(self) -> list[dict[str, Any]]:
+        """All whole lines of the log, oldest first."""
+        path = self.path / _HISTORY
+        lines = path.read_text().splitlines() if path.exists() else []
+        parsed = []
+        for line in lines:
+            try:
+                parsed.append(json.loads(line))
+            except ValueError:
+                break  # a line that a kill cut short, and so the last
+        return parsed
+
+    def rewind_history(self, step: int) -> list[dict[str, Any]]:
+        """Drops the lines after a step, which will be trained again."""
+        kept = [line for line in self.history() if line["step"] <= step]
+        partial = self.path / f"{_HISTORY}.partial"
+        with _disk_errors(partial):
+            partial.write_text(
+                "".join(json.dumps(line) + "\n" for line in kept)
+            )
+            partial.replace(self.path / _HISTORY)
+        return kept
+
+    def append_history(self, line: Mapping[str, Any]) -> None:
+        """Adds one line to the log."""
+        path = self.path / _HISTORY
+        with _disk_errors(path), path.open("a") as history:
+            history.write(json.dumps(line) + "\n")
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"Cannot write {path}: {error.strerror}. Checkpoints are whole; "
+            "run again to resume."
+        ) from error

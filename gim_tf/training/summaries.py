@@ -1,0 +1,75 @@
+"""TensorBoard scalars of training, module by module on shared charts.
+
+One run a module (`module_1`, ...) and one for the guess (`chance`), all with
+the same tags, so that TensorBoard draws their curves over each other:
+
+    loss, accuracy             mean since the last line; `chance` has both
+    accuracy_step_1 .. _K      contrastive accuracy of each prediction step
+    gradient_norm              global norm of the module's gradients
+    feature_std, spread        see `gim_tf.training.monitors`
+    effective_rank
+    examples_per_second        in the run `chance`
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from gim_tf.losses import Objective
+
+CHANCE = "chance"
+
+
+class ScalarWriter:
+    """Writes log lines of `gim_tf.training.loop` as TensorBoard scalars.
+
+    Args:
+      directory: one subdirectory a run is made in it.
+      objectives: module name -> objective, for the line of a guess.
+    """
+
+    def __init__(
+        self, directory: str | Path, objectives: Mapping[str, Objective]
+    ) -> None:
+        self._objectives = dict(objectives)
+        self._writers = {
+            run: tf.summary.create_file_writer(str(Path(directory) / run))
+            for run in (*objectives, CHANCE)
+        }
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Writes one log line."""
+        step = line["step"]
+        for name in self._objectives:
+            if name in line:
+                self._write(name, _scalars(line[name]), step)
+        guess = next(iter(self._objectives.values()))
+        self._write(
+            CHANCE,
+            {
+                "loss": guess.chance_loss,
+                "accuracy": guess.chance_accuracy,
+                "examples_per_second": line["examples_per_second"],
+            },
+            step,
+        )
+
+    def close(self) -> None:
+        """Flushes and closes all files."""
+        for writer in self._writers.values():
+            writer.close()
+
+    def _write(self, run: str, scalars: Mapping[str, float], step: int) -> None:
+        with self._writers[run].as_default():
+            for tag, value in scalars.items():
+                tf.summary.scalar(tag, value, step)
+        self._writers[run].flush()
+
+
+def _scalars(values: Mapping[str, Any]) -> dict[str, float]:
+    scalars = {key: value for key, value in values.items() if key != "per_step"}
+    for index, value in enumerate(values.get("per_step", ()), 1):
+        scalars[f"accuracy_step_{index}"] = value
+    return scalars

@@ -1,0 +1,108 @@
+"""The training step: one tape and one optimizer a module, one after the other.
+
+A module's activations are freed before the next module opens its tape, so a
+step needs the backward memory of its largest module, not of their sum.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from gim_tf.module import GIMModule, ModuleOutput
+from gim_tf.stack import GIMStack
+
+Metrics = dict[str, dict[str, tf.Tensor]]
+
+
+class GIMTrainer:
+    """Trains the modules of a stack, each by its own loss.
+
+    Equals one tape over the summed losses with one Adam: the sum decouples at
+    the cuts, and Adam is elementwise.
+
+    Args:
+      stack: built.
+      optimizers: one a module; built here, since they reject variables that
+        they meet later.
+
+    Raises:
+      ValueError: not one optimizer a module.
+    """
+
+    def __init__(
+        self,
+        stack: GIMStack,
+        optimizers: Sequence[keras.optimizers.Optimizer],
+    ) -> None:
+        if len(optimizers) != len(stack.gim_modules):
+            raise ValueError(
+                f"Expected {len(stack.gim_modules)} optimizers, one a module, "
+                f"received {len(optimizers)}."
+            )
+        self.stack = stack
+        self.optimizers = list(optimizers)
+        for module, optimizer in zip(
+            stack.gim_modules, self.optimizers, strict=True
+        ):
+            optimizer.build(module.trainable_variables)
+        self.compiled_step = tf.function(self.train_step, reduce_retracing=True)
+
+    def train_step(
+        self,
+        x: tf.Tensor,
+        labels: tf.Tensor,
+        trained: tuple[bool, ...],
+    ) -> Metrics:
+        """Updates the chosen modules on one batch.
+
+        Args:
+          x: [b, t, s, *local, c] float32, the first module's input.
+          labels: [b] int64, -1 where there is none.
+          trained: Python bools, so that each phase of a schedule is one
+            trace; modules above the last trained one do not run.
+
+        Returns:
+          For each trained module: "loss" [], "accuracy" [], "per_step" [K],
+          "gradient_norm" [], all float32.
+        """
+        metrics: Metrics = {}
+        last = max(i for i, is_trained in enumerate(trained) if is_trained)
+        for name, module, optimizer, is_trained in zip(
+            self.stack.module_names[: last + 1],
+            self.stack.gim_modules,
+            self.optimizers,
+            trained,
+            strict=False,
+        ):
+            if not is_trained:
+                x = module.encode(x)
+                continue
+            with tf.GradientTape() as tape:
+                output: ModuleOutput = module(x, labels, training=True)
+            x, norm = self._update(module, optimizer, tape, output)
+            metrics[name] = {
+                "loss": output.loss,
+                "gradient_norm": norm,
+                **output.metrics,
+            }
+        return metrics
+
+    def _update(
+        self,
+        module: GIMModule,
+        optimizer: keras.optimizers.Optimizer,
+        tape: tf.GradientTape,
+        output: ModuleOutput,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Applies a module's gradients; returns the next input and the norm.
+
+        The next module may only start once these gradients exist: that is
+        the moment from which nothing holds this module's activations.
+        """
+        variables = module.trainable_variables
+        gradients = tape.gradient(output.loss, variables)
+        optimizer.apply(gradients, variables)
+        with tf.control_dependencies(gradients):
+            z = tf.identity(output.z)
+        return z, tf.linalg.global_norm(gradients)
