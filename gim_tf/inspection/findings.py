@@ -1,10 +1,10 @@
 """What a run's figures mean, in sentences that a newcomer understands."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from gim_tf.inspection.curves import as_float
+from gim_tf.inspection.curves import as_float, module_names, module_title
 from gim_tf.inspection.summary_table import ModuleRow, module_rows, percent
 
 # A rank below 2 means that all features lie along one line.
@@ -23,9 +23,7 @@ class Finding(NamedTuple):
     text: str
 
 
-def headline(
-    summary: Mapping[str, Any], experiment: Mapping[str, Any]
-) -> str:
+def headline(summary: Mapping[str, Any], experiment: Mapping[str, Any]) -> str:
     """The result in one sentence, "" where nothing was probed."""
     rows = [r for r in module_rows(summary) if math.isfinite(r.linear)]
     if not rows:
@@ -42,12 +40,13 @@ def headline(
     return f"{start}{middle}{taught}{_comparison(last, summary)}."
 
 
-def findings(summary: Mapping[str, Any]) -> list[Finding]:
-    """Alarms and notes that the figures of summary.json call for."""
-    alarms = (summary.get("pretrain") or {}).get("alarms") or []
+def findings(
+    summary: Mapping[str, Any], history: Sequence[Mapping[str, Any]] = ()
+) -> list[Finding]:
+    """Alarms and notes that summary.json and history.jsonl call for."""
     rows = module_rows(summary)
     return [
-        *(Finding("alarm", str(text)) for text in alarms),
+        *_alarms(history),
         *_collapsed(summary),
         *_unlearned(rows),
         *_about_probes(rows, summary),
@@ -63,6 +62,27 @@ def _comparison(last: ModuleRow, summary: Mapping[str, Any]) -> str:
     )
     known = [f"{n} gives {percent(v)}" for n, v in values if math.isfinite(v)]
     return "; " + ", ".join(known) if known else ""
+
+
+def _alarms(history: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """The trainer's collapse alarms: an alarm if they last to the end."""
+    names = module_names(
+        {n for line in history for n in line.get("alarms", ())}
+    )
+    found = []
+    for name in names:
+        steps = [li["step"] for li in history if name in li.get("alarms", ())]
+        title = module_title(name).capitalize()
+        if steps[-1] == history[-1]["step"]:
+            text = f"{title} ended in the collapse alarm; see its spread below."
+            found.append(Finding("alarm", text))
+        else:
+            text = (
+                f"{title} was in the collapse alarm at {len(steps)} log lines, "
+                f"the last at step {steps[-1]}, and recovered."
+            )
+            found.append(Finding("note", text))
+    return found
 
 
 def _collapsed(summary: Mapping[str, Any]) -> list[Finding]:

@@ -12,7 +12,7 @@ from PIL import Image
 from gim_tf.errors import DataError
 from gim_tf.inspection import style
 
-_MIN_WIDTH = 640  # pixels; smaller grids are enlarged by a whole factor
+_MIN_WIDTH = 1200  # pixels; smaller grids are enlarged by a whole factor
 _GAP = 2  # pixels between the pictures of a grid, before enlarging
 _ANCHOR = "#e69f00"
 _TARGET = "#56b4e9"
@@ -161,12 +161,12 @@ def _marks(
     """((row, column), colour, text) of the anchor and of its targets."""
     if prediction_steps < 1:
         return []
-    column = columns // 2
-    targets = range(1, prediction_steps + 1)
-    return [((0, column), _ANCHOR, "anchor")] + [
-        ((k + skip_steps, column), _TARGET, f"k = {k}")
-        for k in targets
-        if k + skip_steps < rows
+    reach = prediction_steps + skip_steps
+    top, column = max(0, (rows - 1 - reach) // 2), columns // 2
+    rows_below = range(top + skip_steps + 1, min(rows, top + reach + 1))
+    return [((top, column), _ANCHOR, "anchor")] + [
+        ((row, column), _TARGET, f"k = {k}")
+        for k, row in enumerate(rows_below, start=1)
     ]
 
 

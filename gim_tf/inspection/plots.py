@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from gim_tf.inspection import style
@@ -100,7 +101,7 @@ def confusion_matrix(
     bar = figure.colorbar(shown, ax=ax, shrink=0.8, pad=0.02)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     bar.set_label("share of the true class", color=style.INK, fontsize=10)
-    bar.outline.set_visible(False)
+    bar.ax.set_frame_on(False)
     if len(class_names) <= _NAMED_CLASSES:
         size = 9.5 if len(class_names) <= _ANNOTATED_CLASSES else 6
         places = range(len(class_names))
@@ -134,23 +135,29 @@ def accuracy_per_step(history: History, chance: float | None) -> bytes:
             marker=style.module_marker(name),
             linewidth=2,
         )
-        ends.append((as_float(values[-1]), module_title(name), colour))
+        text = f"{module_title(name)}  {as_float(values[-1]):.1%}"
+        ends.append((as_float(values[-1]), text, colour))
     if chance is not None:
         ax.axhline(chance, color=style.CHANCE, linestyle="--", linewidth=1.4)
         ends.append((chance, f"a guess  {chance:.1%}", style.CHANCE))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.set_ylim(bottom=0.0)
+    ax.set_ylim(0.0, 1.0)
     style.label(ax, x="prediction step k", y="positives found")
     style.write_at_right(ax, [e for e in ends if math.isfinite(e[0])])
     return style.png(figure)
 
 
 def feature_health(history: History) -> bytes:
-    """Effective rank and feature spread over training, by module."""
+    """Effective rank and feature spread over training, by module.
+
+    Args:
+      history: log lines with `effective_rank` and `spread`, the deviation of
+        the l2-normalised features in units of 1/sqrt(d).
+    """
     quantities = (
         ("effective_rank", "Effective rank", "directions in use"),
-        ("feature_std", "Feature spread", "std of l2-normalised features"),
+        ("spread", "Feature spread", "deviation / isotropic deviation"),
     )
     figure, axes = style.new_figure(3.3, len(quantities))
     for ax, (key, title, unit) in zip(axes, quantities, strict=True):
@@ -165,6 +172,7 @@ def feature_health(history: History) -> bytes:
             )
         ax.set_ylim(bottom=0.0)
         style.label(ax, x="training step", y=unit, title=title)
+    axes[1].axhline(1.0, color=style.CHANCE, linestyle="--", linewidth=1.4)
     axes[0].legend(frameon=False, fontsize=9.5)
     return style.png(figure)
 
@@ -180,7 +188,8 @@ def time_and_memory(execution: Sequence[Mapping[str, Any]]) -> bytes:
     )
     for ax, (key, title, unit, colour) in zip(axes, columns, strict=True):
         values = [as_float(row.get(key)) for row in rows]
-        bars = ax.barh(names, np.nan_to_num(values), color=colour, height=0.62)
+        colours = [style.FAINT if _is_cached(row) else colour for row in rows]
+        bars = ax.barh(names, np.nan_to_num(values), color=colours, height=0.62)
         texts = [_bar_text(row, v) for row, v in zip(rows, values, strict=True)]
         ax.bar_label(bars, texts, padding=4, color=style.INK, fontsize=9.5)
         ax.grid(axis="x", color=style.FAINT, linewidth=0.8)
@@ -245,6 +254,7 @@ def _write_value(ax: Axes, x: float, y: float, colour: str) -> None:
         color=colour,
         fontsize=9.5,
         fontweight="bold",
+        path_effects=[withStroke(linewidth=3, foreground="white")],
     )
 
 
@@ -263,9 +273,12 @@ def _write_cells(ax: Axes, shares: np.ndarray) -> None:
 
 
 def _bar_text(row: Mapping[str, Any], value: float) -> str:
-    if str(row.get("state", "")).lower() == "cached":
+    if _is_cached(row):
         return "cached"
     if not math.isfinite(value):
         return ""
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
+
+def _is_cached(row: Mapping[str, Any]) -> bool:
+    return str(row.get("state", "")).lower() == "cached"

@@ -7,15 +7,16 @@ are data URIs. A section whose data are missing is left out.
 import base64
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 
 from gim_tf.inspection import plots, style
 from gim_tf.inspection.curves import as_float, history_modules, last_value
+from gim_tf.inspection.facts import facts, number, settings
 from gim_tf.inspection.findings import findings, headline
 from gim_tf.inspection.summary_table import (
     ModuleRow,
@@ -27,7 +28,6 @@ from gim_tf.inspection.summary_table import (
 __all__ = ["ReportData", "render", "summarise_table"]
 
 _SERVING_IMAGE = "tensorflow/serving:2.16.1"
-_CACHED = ("cached", "COMPLETE", "complete")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,7 @@ class ReportData:
         "state", "seconds", "peak_mib", and "inputs" and "outputs", each a
         list of artifact ids or of {"id", "type"}.
       blessing: {"blessed": bool, "reasons": [str]}.
+      overrides: the `--set` settings of the run, for its command.
       tensorboard_dir: log directory for the TensorBoard command.
     """
 
@@ -57,12 +58,8 @@ class ReportData:
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     execution: Sequence[Mapping[str, Any]] = ()
     blessing: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
     tensorboard_dir: str | None = None
-
-
-class _Fact(NamedTuple):
-    name: str
-    value: str
 
 
 def render(data: ReportData) -> str:
@@ -75,7 +72,7 @@ def render(data: ReportData) -> str:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
-    environment.filters["number"] = _number
+    environment.filters["number"] = number
     environment.filters["data_uri"] = _data_uri
     environment.filters["colour"] = style.module_colour
     return environment.get_template("report.html").render(
@@ -83,7 +80,7 @@ def render(data: ReportData) -> str:
         or data.summary.get("experiment", "gim"),
         about=data.experiment.get("summary", ""),
         headline=headline(data.summary, data.experiment),
-        findings=findings(data.summary),
+        findings=findings(data.summary, data.history),
         blessing=data.blessing,
         pushed_to=data.summary.get("pushed_to"),
         rows=module_rows(data.summary),
@@ -91,8 +88,8 @@ def render(data: ReportData) -> str:
         controls=data.summary.get("controls") or {},
         charts=_charts(data),
         pictures=data.pictures,
-        facts=list(_facts(data)),
-        settings=list(_flatten(data.experiment)),
+        facts=facts(data.experiment, data.summary),
+        settings=settings(data.experiment),
         versions=data.summary.get("versions") or {},
         execution=[_component(entry) for entry in data.execution],
         serving=_serving(data.summary.get("pushed_to")),
@@ -145,78 +142,6 @@ def _measured_columns(rows: Sequence[ModuleRow]) -> list[str]:
     ]
 
 
-def _facts(data: ReportData) -> Iterator[_Fact]:
-    """What was trained on what, as lines for people."""
-    yield from _data_facts(data)
-    stack = data.experiment.get("stack") or {}
-    if "encoder" in stack:
-        yield _Fact("Encoder", _sentence(stack["encoder"]))
-    if "module_sizes" in stack:
-        sizes = ", ".join(map(str, stack["module_sizes"]))
-        count = len(stack["module_sizes"])
-        yield _Fact("Modules", f"{count}, of {sizes} blocks; no gradient "
-                    "passes from one to another")
-    if "objective" in stack:
-        yield _Fact("Objective of each", _sentence(stack["objective"]))
-    if "training" in data.experiment:
-        yield _Fact("Training", _sentence(data.experiment["training"]))
-    pretrain = data.summary.get("pretrain") or {}
-    if "seconds" in pretrain:
-        rate = _number(pretrain.get("examples_per_second"))
-        yield _Fact(
-            "Took",
-            f"{_number(pretrain['seconds'])} s for "
-            f"{_number(pretrain.get('steps'))} steps, {rate} examples a second",
-        )
-
-
-def _data_facts(data: ReportData) -> Iterator[_Fact]:
-    source = data.experiment.get("data") or {}
-    counts = data.summary.get("data") or {}
-    if "source" in source:
-        where = f", {source['path']}" if source.get("path") else ""
-        yield _Fact("Data", f"{source['source']}{where}")
-    parts = (
-        ("unlabelled", "for training, labels unread"),
-        ("train", "labelled for the probes"),
-        ("test", "to test them"),
-    )
-    known = [f"{counts[k]:,} {what}" for k, what in parts if k in counts]
-    if known:
-        yield _Fact("Examples", "; ".join(known))
-    if "fingerprint" in counts:
-        yield _Fact("Data fingerprint", str(counts["fingerprint"]))
-    if "view" in data.experiment:
-        yield _Fact("View", _sentence(data.experiment["view"]))
-
-
-def _sentence(values: Mapping[str, Any]) -> str:
-    """Settings on one line: "basic, 3 stages" is "block basic, ..."."""
-    kind = [str(values["kind"]).replace("_", " ")] if "kind" in values else []
-    others = [
-        f"{name.replace('_', ' ')} {_plain(value)}"
-        for name, value in values.items()
-        if name != "kind"
-    ]
-    return ", ".join(kind + others)
-
-
-def _flatten(
-    values: Mapping[str, Any], prefix: str = ""
-) -> Iterator[_Fact]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield _Fact(f"{prefix}{name}", _plain(value))
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return " ".join(map(_plain, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _component(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "component": entry.get("component", "?"),
@@ -260,21 +185,11 @@ def _reproduce_command(data: ReportData) -> str:
     name = data.experiment.get("name") or data.summary.get("experiment")
     if not name:
         return ""
-    seed = data.summary.get("seed", 0)
-    return (
-        f"gim run --experiment {shlex.quote(str(name))} "
-        f"--set training.seed={shlex.quote(str(seed))} --output-dir outputs/again"
-    )
+    words = ["gim", "run", "--experiment", str(name)]
+    for override in data.overrides:
+        words += ["--set", override]
+    return shlex.join([*words, "--output-dir", f"outputs/{name}_again"])
 
 
 def _data_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-
-
-def _number(value: Any, digits: int | None = None) -> str:
-    number = as_float(value)
-    if not math.isfinite(number):
-        return "-"
-    if digits is None:
-        digits = 0 if number >= 100 or number == int(number) else 1
-    return f"{number:,.{digits}f}"

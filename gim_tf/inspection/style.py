@@ -6,7 +6,8 @@ any thread and leave no state behind.
 
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -108,20 +109,24 @@ def write_at_right(
 def png(figure: Figure) -> bytes:
     """The figure as PNG bytes, equal for equal data."""
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format="png", dpi=_DPI, metadata={"Software": None}
-    )
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def _spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Moves heights apart to at least `gap`, the lowest stays."""
+    """Moves heights apart to at least `gap`, each as little as it can.
+
+    The least-squares answer: heights minus their rank's gap must not fall,
+    so neighbours that do are pooled at their mean.
+    """
     order = sorted(range(len(heights)), key=heights.__getitem__)
+    pools: list[list[float]] = []
+    for rank, index in enumerate(order):
+        pools.append([heights[index] - rank * gap])
+        while len(pools) > 1 and fmean(pools[-2]) > fmean(pools[-1]):
+            pools[-2:] = [pools[-2] + pools[-1]]
+    level = [fmean(pool) for pool in pools for _ in pool]
     places = list(heights)
-    for below, above in _pairs(order):
-        places[above] = max(places[above], places[below] + gap)
+    for rank, index in enumerate(order):
+        places[index] = level[rank] + rank * gap
     return places
-
-
-def _pairs(order: Sequence[int]) -> Iterator[tuple[int, int]]:
-    return zip(order, order[1:], strict=False)
