@@ -1,0 +1,179 @@
+"""Function components: data gate, probe, blessing, push, report.
+
+Each translates artifacts to paths and calls the library. TFX reads their
+annotations, so this file cannot postpone them.
+"""
+
+import json
+import os
+
+import tensorflow as tf
+from tfx.components.evaluator.constants import (
+    ARTIFACT_PROPERTY_BLESSED_KEY,
+    ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY,
+    ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY,
+)
+from tfx.dsl.component.experimental.annotations import (
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import (
+    ExampleAnomalies,
+    Examples,
+    ExampleStatistics,
+    Model,
+    ModelBlessing,
+    ModelRun,
+    PushedModel,
+)
+from tfx.utils import path_utils
+
+from gim_tf import config, jobs
+from gim_tf.data.records import record_files
+from pipelines import blessing as blessings
+from pipelines import gate, pusher, run_report
+from pipelines.artifacts import DataReport, ProbeReport, RunReport
+from pipelines.settings import data_config
+
+SCORE = "linear_top1"
+REASONS = "reasons"
+PUSHED_TO = "pushed_to"
+
+
+@component
+def DataGate(  # noqa: N802 (a component is a class to its users)
+    examples: InputArtifact[Examples],
+    statistics: InputArtifact[ExampleStatistics],
+    anomalies: InputArtifact[ExampleAnomalies],
+    report: OutputArtifact[DataReport],
+    data: Parameter[str],
+    fingerprint: Parameter[str],
+    sources: Parameter[str],
+) -> None:
+    """Stops the pipeline if the records may not be trained on."""
+    limits = data_config(json.loads(data))
+    findings = gate.collect(
+        limits,
+        examples=examples.uri,
+        statistics=statistics.uri,
+        anomalies=anomalies.uri,
+    )
+    gate.check(limits, findings)
+    text = gate.report(limits, findings, fingerprint)
+    _write(report.uri, "data.json", text)
+
+
+@component
+def LinearProbe(  # noqa: N802
+    examples: InputArtifact[Examples],
+    model: InputArtifact[Model],
+    probed: OutputArtifact[Model],
+    report: OutputArtifact[ProbeReport],
+    experiment: Parameter[str],
+    tensorboard_dir: Parameter[str],
+    sources: Parameter[str],
+) -> None:
+    """Probes the exported encoder and adds the classifier to it."""
+    settings = config.from_dict(json.loads(experiment))
+    jobs.probe(
+        settings,
+        path_utils.serving_model_path(model.uri),
+        record_files(examples.uri, settings.data.train_split),
+        record_files(examples.uri, settings.data.test_split),
+        report.uri,
+        tensorboard_dir=tensorboard_dir,
+    )
+    # The layout in which Evaluator and Pusher look for a model.
+    serving = path_utils.serving_model_dir(probed.uri)
+    tf.io.gfile.makedirs(os.path.dirname(serving))
+    tf.io.gfile.rename(os.path.join(report.uri, "model"), serving)
+
+
+@component
+def Bless(  # noqa: N802
+    report: InputArtifact[ProbeReport],
+    model: InputArtifact[Model],
+    blessing: OutputArtifact[ModelBlessing],
+    margin: Parameter[float],
+    tolerance: Parameter[float],
+    sources: Parameter[str],
+    baseline: InputArtifact[ModelBlessing] = None,
+) -> None:
+    """Decides whether the model may be pushed; never fails."""
+    verdict = blessings.judge(
+        json.loads(_read(report.uri, "probes.json")),
+        margin=margin,
+        tolerance=tolerance,
+        baseline=(
+            baseline.get_float_custom_property(SCORE) if baseline else None
+        ),
+    )
+    set_int = blessing.set_int_custom_property
+    set_int(ARTIFACT_PROPERTY_BLESSED_KEY, int(verdict.blessed))
+    set_int(ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
+    blessing.set_string_custom_property(
+        ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri
+    )
+    blessing.set_float_custom_property(SCORE, verdict.score)
+    blessing.set_string_custom_property(REASONS, " ".join(verdict.reasons))
+    _write(blessing.uri, "BLESSED" if verdict.blessed else "NOT_BLESSED", "")
+    _write(blessing.uri, "verdict.json", json.dumps(verdict._asdict()))
+
+
+@component
+def Push(  # noqa: N802
+    model: InputArtifact[Model],
+    blessing: InputArtifact[ModelBlessing],
+    pushed: OutputArtifact[PushedModel],
+    serving_dir: Parameter[str],
+    sources: Parameter[str],
+) -> None:
+    """Pushes the model if it was blessed; says so if it was not."""
+    path = ""
+    if blessing.get_int_custom_property(ARTIFACT_PROPERTY_BLESSED_KEY):
+        path = pusher.push(
+            path_utils.serving_model_path(model.uri), serving_dir
+        )
+    pushed.set_int_custom_property("pushed", int(bool(path)))
+    pushed.set_string_custom_property(PUSHED_TO, path)
+    _write(pushed.uri, "pushed.json", json.dumps({PUSHED_TO: path or None}))
+
+
+@component
+def Report(  # noqa: N802
+    data: InputArtifact[DataReport],
+    model_run: InputArtifact[ModelRun],
+    probes: InputArtifact[ProbeReport],
+    blessing: InputArtifact[ModelBlessing],
+    pushed: InputArtifact[PushedModel],
+    report: OutputArtifact[RunReport],
+    experiment: Parameter[str],
+    tensorboard_dir: Parameter[str],
+    sources: Parameter[str],
+) -> None:
+    """Collects all results in one summary and one page."""
+    run_report.write(
+        config.from_dict(json.loads(experiment)),
+        run_report.Parts(
+            data=data.uri,
+            model_run=model_run.uri,
+            probes=probes.uri,
+            blessing=blessing.uri,
+            pushed=pushed.uri,
+        ),
+        report.uri,
+        tensorboard_dir=tensorboard_dir,
+    )
+
+
+def _read(directory: str, name: str) -> str:
+    with tf.io.gfile.GFile(os.path.join(directory, name)) as file:
+        return file.read()
+
+
+def _write(directory: str, name: str, text: str) -> None:
+    tf.io.gfile.makedirs(directory)
+    with tf.io.gfile.GFile(os.path.join(directory, name), "w") as file:
+        file.write(text)

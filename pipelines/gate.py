@@ -1,0 +1,168 @@
+"""The data gate: what must hold before anything is trained on the records.
+
+TFX's ExampleValidator reports anomalies and goes on, and an empty split has
+none; this is what stops.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from gim_tf.config import DataConfig
+from gim_tf.data.records import (
+    UNLABELLED,
+    Rejected,
+    check_counts,
+    check_rejected,
+)
+from gim_tf.errors import DataError
+from pipelines.ingest import DUPLICATES_FILE, REJECTED_DIR
+
+_LISTED = 100
+
+
+class Findings(NamedTuple):
+    """What ingest, statistics and validation say of the records.
+
+    Attributes:
+      labels: for each split, the number of examples of each label.
+      anomalies: for each split, a line an anomaly.
+      rejected: the first hundred examples that could not be read.
+      num_rejected: how many could not be read.
+      duplicates: some ids that occur more than once.
+      listing: where all rejected examples are listed.
+    """
+
+    labels: Mapping[str, Mapping[int, int]]
+    anomalies: Mapping[str, list[str]]
+    rejected: list[Rejected]
+    num_rejected: int
+    duplicates: list[str]
+    listing: str
+
+
+def collect(
+    data: DataConfig, *, examples: str, statistics: str, anomalies: str
+) -> Findings:
+    """Reads the findings from the three artifacts' folders."""
+    listing = os.path.join(examples, REJECTED_DIR)
+    rejected, num_rejected = _rejected(listing)
+    return Findings(
+        labels={s: _label_counts(statistics, s) for s in data.splits},
+        anomalies={s: _anomalies(anomalies, s) for s in data.splits},
+        rejected=rejected,
+        num_rejected=num_rejected,
+        duplicates=_duplicates(listing),
+        listing=listing,
+    )
+
+
+def check(data: DataConfig, findings: Findings) -> None:
+    """Raises `DataError` for the first condition that does not hold.
+
+    In this order: unreadable examples, ids that repeat, a split too small or
+    lacking a class, labels outside the contract, other anomalies.
+    """
+    check_rejected(
+        data, findings.rejected, findings.num_rejected, findings.listing
+    )
+    if findings.duplicates:
+        raise DataError(
+            "Each id must occur once in a source, received repeated ones: "
+            f"{', '.join(findings.duplicates[:3])}. Remove the copies."
+        )
+    check_counts(data, findings.labels)
+    _check_labels(data, findings.labels)
+    _check_anomalies(findings.anomalies)
+
+
+def report(data: DataConfig, findings: Findings, fingerprint: str) -> str:
+    """The gate's report as JSON: counts, label frequencies, rejected."""
+    names = dict(enumerate(data.class_names))
+    content: dict[str, Any] = {
+        "fingerprint": fingerprint,
+        "counts": {s: sum(c.values()) for s, c in findings.labels.items()},
+        "labels": {
+            split: {names.get(k, str(k)): v for k, v in sorted(count.items())}
+            for split, count in findings.labels.items()
+        },
+        "num_rejected": findings.num_rejected,
+        "rejected": [bad._asdict() for bad in findings.rejected],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _check_labels(
+    data: DataConfig, labels: Mapping[str, Mapping[int, int]]
+) -> None:
+    for split in data.splits:
+        probed = split in (data.train_split, data.test_split)
+        lowest = 0 if probed and split != UNLABELLED else -1
+        highest = len(data.class_names) - 1
+        for label, count in sorted(labels[split].items()):
+            if not lowest <= label <= highest:
+                raise DataError(
+                    f"Split {split!r} has {count} example(s) with label "
+                    f"{label}, expected {lowest} to {highest}: the positions "
+                    "in data.class_names (-1: unlabelled, in a split that no "
+                    "probe reads). Mend the labels or data.class_names."
+                )
+
+
+def _check_anomalies(anomalies: Mapping[str, list[str]]) -> None:
+    found = [
+        f"split {split!r}, {line}"
+        for split, lines in anomalies.items()
+        for line in lines
+    ]
+    if found:
+        raise DataError(
+            f"The records do not match the schema in {len(found)} point(s), "
+            f"the first: {found[0]} Mend the source, or change "
+            "pipelines/schema/records.pbtxt with the records."
+        )
+
+
+def _label_counts(statistics: str, split: str) -> dict[int, int]:
+    path = os.path.join(statistics, f"Split-{split}", "FeatureStats.pb")
+    datasets = tfdv.load_stats_binary(path).datasets
+    for feature in (f for d in datasets for f in d.features):
+        if list(feature.path.step) == ["label"]:
+            buckets = feature.string_stats.rank_histogram.buckets
+            return {int(b.label): int(b.sample_count) for b in buckets}
+    return {}
+
+
+def _anomalies(directory: str, split: str) -> list[str]:
+    path = os.path.join(directory, f"Split-{split}", "SchemaDiff.pb")
+    with tf.io.gfile.GFile(path, "rb") as file:
+        anomalies = anomalies_pb2.Anomalies.FromString(file.read())
+    return [
+        f"feature {name!r}: {info.description}"
+        for name, info in sorted(anomalies.anomaly_info.items())
+    ]
+
+
+def _rejected(listing: str) -> tuple[list[Rejected], int]:
+    first: list[Rejected] = []
+    count = 0
+    for path in sorted(tf.io.gfile.glob(os.path.join(listing, "*.jsonl"))):
+        with tf.io.gfile.GFile(path) as file:
+            for line in file:
+                count += 1
+                if len(first) < _LISTED:
+                    first.append(Rejected(**json.loads(line)))
+    return first, count
+
+
+def _duplicates(listing: str) -> list[str]:
+    path = os.path.join(listing, DUPLICATES_FILE)
+    if not tf.io.gfile.exists(path):
+        return []
+    with tf.io.gfile.GFile(path) as file:
+        return json.loads(file.read())

@@ -1,0 +1,224 @@
+"""Runs the pipeline on this machine, with an SQLite metadata store.
+
+Everything lands below one output directory:
+
+    config.json, summary.json, report.html, pipeline.log
+    pipeline/      artifacts          metadata.sqlite   their lineage
+    training/      checkpoints        tensorboard/      logs
+    serving/<experiment>/<version>    pushed models
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfx import v1 as tfx
+from tfx.orchestration.pipeline import RunOptions
+from tfx.utils import path_utils
+
+from gim_tf import config
+from gim_tf.data.sources import open_source
+from gim_tf.errors import DataError, GimError
+from pipelines import lineage, pusher, run_report
+from pipelines.lineage import ComponentRun
+from pipelines.lock import locked
+from pipelines.observe import MemorySampler, Progress, Report, logs_to
+from pipelines.pipeline import create_pipeline
+from pipelines.record_schema import write_schema
+from pipelines.settings import Options, Places, training_run
+
+# What Beam appends to the message of an exception that it passes on.
+_BEAM_SUFFIX = re.compile(r" \[while running '.*", re.S)
+_METADATA = "metadata.sqlite"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalResult:
+    """What a run left behind.
+
+    Attributes:
+      output_dir: the output directory.
+      summary: content of summary.json; empty after a partial run that did
+        not reach the report.
+      components: each component's state, time and memory, in order.
+    """
+
+    output_dir: Path
+    summary: dict[str, Any]
+    components: tuple[ComponentRun, ...]
+
+    @property
+    def blessed(self) -> bool:
+        """Whether the encoder passed the quality gate."""
+        return bool(self.summary.get("blessed"))
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """One sentence a condition of the quality gate."""
+        return tuple(self.summary.get("reasons", ()))
+
+
+def run(
+    experiment: config.Experiment,
+    output_dir: str | Path,
+    *,
+    options: Options | None = None,
+    from_nodes: Sequence[str] = (),
+    to_nodes: Sequence[str] = (),
+    report: Report = lambda line: None,
+) -> LocalResult:
+    """Runs the pipeline and writes the final summary and report.
+
+    A model that is not blessed is a result, not an error.
+
+    Args:
+      experiment: what to run.
+      output_dir: made if missing; one run at a time.
+      options: how it runs; None for the defaults.
+      from_nodes: first components of a partial run, all if empty.
+      to_nodes: last components of a partial run, all if empty.
+      report: receives a line as each component starts and ends.
+
+    Raises:
+      GimError: what a user can mend, in one line. `pipeline.log` in the
+        output directory has the details.
+    """
+    directory = Path(output_dir).absolute()
+    with _disk_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with locked(directory):
+            return _run_locked(
+                experiment,
+                directory,
+                options or Options(),
+                (from_nodes, to_nodes),
+                report,
+            )
+
+
+def _run_locked(
+    experiment: config.Experiment,
+    directory: Path,
+    options: Options,
+    nodes: tuple[Sequence[str], Sequence[str]],
+    report: Report,
+) -> LocalResult:
+    lineage.check_store(directory / _METADATA)
+    fingerprint = open_source(experiment.data).fingerprint()
+    (directory / "config.json").write_text(config.to_json(experiment))
+    places = Places.under(
+        str(directory),
+        name=experiment.name,
+        schema_file=write_schema(experiment.data, directory / "schema"),
+    )
+    metadata = tfx.orchestration.metadata.sqlite_metadata_connection_config(
+        str(directory / _METADATA)
+    )
+    log = directory / "pipeline.log"
+    with MemorySampler() as memory, logs_to(log, Progress(report)):
+        pipeline = create_pipeline(
+            experiment,
+            places,
+            data_fingerprint=fingerprint,
+            options=options,
+            metadata_config=metadata,
+        )
+        with _plain_errors():
+            tfx.orchestration.LocalDagRunner().run(
+                pipeline, run_options=_partial(*nodes)
+            )
+        components = lineage.last_run(metadata, memory.peak)
+        logs = f"{places.tensorboard_dir}/"
+        logs += training_run(experiment, fingerprint)
+        summary = _finish(experiment, directory, places, components, logs)
+    return LocalResult(
+        output_dir=directory,
+        summary=summary,
+        components=tuple(components.values()),
+    )
+
+
+def _finish(
+    experiment: config.Experiment,
+    directory: Path,
+    places: Places,
+    components: dict[str, ComponentRun],
+    tensorboard_dir: str,
+) -> dict[str, Any]:
+    """Writes the report again, now that times and lineage are known."""
+    if "Report" not in components:
+        return {}
+    _restore_push(components, places)
+    return run_report.write(
+        experiment,
+        run_report.Parts(
+            data=components["DataGate"].output("report"),
+            model_run=components["Trainer"].output("model_run"),
+            probes=components["LinearProbe"].output("report"),
+            blessing=components["Bless"].output("blessing"),
+            pushed=components["Push"].output("pushed"),
+        ),
+        str(directory),
+        tensorboard_dir=tensorboard_dir,
+        execution=[run.as_dict() for run in components.values()],
+    )
+
+
+def _partial(from_nodes: Sequence[str], to_nodes: Sequence[str]) -> Any:
+    if not from_nodes and not to_nodes:
+        return None
+    return RunOptions(
+        from_nodes=list(from_nodes) or None, to_nodes=list(to_nodes) or None
+    )
+
+
+def _restore_push(components: dict[str, ComponentRun], places: Places) -> None:
+    """Pushes again what a cached Push pushed and somebody removed since."""
+    record = Path(components["Push"].output("pushed")) / "pushed.json"
+    pushed_to = json.loads(record.read_text())["pushed_to"]
+    if pushed_to and not os.path.exists(pushed_to):
+        model = components["LinearProbe"].output("probed")
+        again = pusher.push(
+            path_utils.serving_model_path(model), places.serving_dir
+        )
+        record.write_text(json.dumps({"pushed_to": again}))
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Raises the `GimError` inside whatever TFX and Beam made of it."""
+    try:
+        yield
+    except Exception as error:
+        original = _gim_error(error)
+        if original is None:
+            raise
+        raise original from error
+
+
+def _gim_error(error: BaseException) -> GimError | None:
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, GimError):
+        found = found.__cause__ or found.__context__
+    if found is None:
+        return None
+    message = _BEAM_SUFFIX.sub("", str(found))
+    if message != str(found):
+        found.args = (message,)
+    return found
+
+
+@contextlib.contextmanager
+def _disk_errors(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"Cannot write below {directory}: {error.strerror or error}. Free "
+            "space or permissions there, or choose another output directory."
+        ) from error

@@ -1,0 +1,154 @@
+"""What a run tells while it works: progress lines, a log file, memory."""
+
+import bisect
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+Report = Callable[[str], None]
+
+# LocalDagRunner and its launcher have no hooks, so their log lines serve.
+_RUNNING = "Component %s is running."
+_FINISHED = "Component %s is finished."
+_CACHED = "A cached execution %d is used."
+
+
+class Progress(logging.Handler):
+    """Reports a line as each component starts and as it ends.
+
+    Args:
+      report: receives the lines.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(logging.INFO)
+        self._report = report
+        self._started = 0.0
+        self._cached = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Recognises the runner's messages by their format string."""
+        if record.msg == _RUNNING:
+            self._started, self._cached = time.monotonic(), False
+            self._report(f"{_node(record)}: started")
+        elif record.msg == _CACHED:
+            self._cached = True
+        elif record.msg == _FINISHED:
+            seconds = time.monotonic() - self._started
+            ending = "cached" if self._cached else f"done in {seconds:.1f} s"
+            self._report(f"{_node(record)}: {ending}")
+
+
+class MemorySampler:
+    """Samples the resident memory of this process in a thread.
+
+    Beam's worker processes, if any, are not counted.
+
+    Args:
+      interval: seconds between samples.
+    """
+
+    def __init__(self, interval: float = 0.1) -> None:
+        self._interval = interval
+        self._times: list[float] = []
+        self._mib: list[float] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> "MemorySampler":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def peak(self, start: float, end: float) -> float | None:
+        """Largest MiB between two times of `time.time`; None if unknown."""
+        first = max(bisect.bisect_right(self._times, start) - 1, 0)
+        last = bisect.bisect_right(self._times, end)
+        return max(self._mib[first:last], default=None)
+
+    def _sample(self) -> None:
+        while not self._stop.is_set():
+            mib = _resident_mib()
+            if mib is None:
+                return
+            self._mib.append(mib)
+            self._times.append(time.time())
+            self._stop.wait(self._interval)
+
+
+@contextlib.contextmanager
+def logs_to(path: Path, progress: logging.Handler) -> Iterator[None]:
+    """Sends all logging, warnings and native stderr output to a file.
+
+    What Python itself prints to `sys.stderr` still reaches the terminal.
+
+    Args:
+      path: the log file, appended to.
+      progress: also receives every record.
+    """
+    to_file = logging.FileHandler(path)
+    to_file.setFormatter(
+        logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    )
+    root = logging.getLogger()
+    # TFX logs through absl, TensorFlow through a logger with its own handler.
+    loggers = [root, *map(logging.getLogger, ("absl", "tensorflow"))]
+    before = [(one, one.level, one.handlers[:]) for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.INFO)
+        one.handlers = []
+    root.handlers = [to_file, progress]
+    logging.captureWarnings(True)
+    try:
+        with _native_stderr_to(path):
+            yield
+    finally:
+        logging.captureWarnings(False)
+        for one, level, handlers in before:
+            one.setLevel(level)
+            one.handlers = handlers
+        to_file.close()
+
+
+@contextlib.contextmanager
+def _native_stderr_to(path: Path) -> Iterator[None]:
+    python_stderr = sys.stderr
+    python_stderr.flush()
+    terminal = os.dup(2)
+    with path.open("ab") as log, open(os.dup(terminal), "w") as mirror:
+        os.dup2(log.fileno(), 2)
+        if _descriptor(python_stderr) == 2:
+            sys.stderr = mirror
+        try:
+            yield
+        finally:
+            sys.stderr = python_stderr
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def _descriptor(stream: object) -> int | None:
+    try:
+        return stream.fileno()  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _node(record: logging.LogRecord) -> str:
+    return str(record.args[0]) if isinstance(record.args, tuple) else "?"
+
+
+def _resident_mib() -> float | None:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

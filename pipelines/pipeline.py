@@ -1,0 +1,211 @@
+"""The pipeline, as a pure function of its arguments.
+
+    records -> statistics -> validation -> gate -> pretraining -> probes
+    -> evaluation -> blessing -> push -> report
+
+Each component gets the part of the experiment that it reads, and no more: a
+changed training setting leaves the records cached, a changed blessing
+threshold leaves the training cached.
+"""
+
+import json
+from typing import Any, NamedTuple
+
+import tensorflow_data_validation as tfdv
+import tensorflow_model_analysis as tfma
+from tfx import v1 as tfx
+from tfx.types import BaseChannel, standard_artifacts
+
+from gim_tf import config
+from pipelines import settings
+from pipelines.baseline import LatestOtherBlessedStrategy
+from pipelines.components import Bless, DataGate, LinearProbe, Push, Report
+from pipelines.ingest import RecordGen
+from pipelines.settings import Options, Places, source_hash
+
+
+class _Data(NamedTuple):
+    components: list[Any]
+    examples: BaseChannel
+    gate: Any
+
+
+def create_pipeline(
+    experiment: config.Experiment,
+    places: Places,
+    *,
+    data_fingerprint: str,
+    options: Options | None = None,
+    metadata_config: Any = None,
+) -> tfx.dsl.Pipeline:
+    """Builds the pipeline of one experiment; reads and writes nothing.
+
+    Args:
+      experiment: what to run.
+      places: where it reads and writes.
+      data_fingerprint: of the source's content (`Source.fingerprint`).
+      options: how it runs; None for the defaults.
+      metadata_config: connection to the metadata store; None where the
+        runner has its own (Vertex).
+    """
+    options = options or Options()
+    run = settings.training_run(experiment, data_fingerprint)
+    logs = f"{places.tensorboard_dir}/{run}"
+    data = _data_components(experiment, places, data_fingerprint)
+    trainer = _trainer(experiment, places, run, data, options)
+    probe = LinearProbe(
+        examples=data.examples,
+        model=trainer.outputs["model"],
+        experiment=config.to_json(settings.probe_part(experiment)),
+        tensorboard_dir=logs,
+        sources=source_hash(settings.PROBE_SOURCES),
+    )
+    evaluator = _evaluator(experiment, data.examples, probe.outputs["probed"])
+    resolver, bless, push = _serving(experiment, places, probe, options)
+    bless.add_upstream_node(evaluator)
+    report = Report(
+        data=data.gate.outputs["report"],
+        model_run=trainer.outputs["model_run"],
+        probes=probe.outputs["report"],
+        blessing=bless.outputs["blessing"],
+        pushed=push.outputs["pushed"],
+        experiment=config.to_json(experiment),
+        tensorboard_dir=logs,
+        sources=source_hash(settings.REPORT_SOURCES),
+    )
+    learning = [trainer, probe, evaluator, resolver, bless, push, report]
+    return tfx.dsl.Pipeline(
+        pipeline_name=experiment.name.replace("_", "-"),
+        pipeline_root=places.pipeline_root,
+        components=[*data.components, *learning],
+        enable_cache=options.enable_cache,
+        metadata_connection_config=metadata_config,
+        beam_pipeline_args=list(options.beam_args),
+    )
+
+
+def _data_components(
+    experiment: config.Experiment, places: Places, fingerprint: str
+) -> _Data:
+    records = RecordGen(
+        data=json.dumps(settings.data_part(experiment), sort_keys=True),
+        fingerprint=fingerprint,
+    )
+    schema = tfx.components.ImportSchemaGen(schema_file=places.schema_file)
+    classes = len(experiment.data.class_names)
+    statistics = tfx.components.StatisticsGen(
+        examples=records.outputs["examples"],
+        schema=schema.outputs["schema"],
+        # One bucket a label, so that the gate can count every class.
+        stats_options=tfdv.StatsOptions(num_rank_histogram_buckets=classes + 2),
+    )
+    validator = tfx.components.ExampleValidator(
+        statistics=statistics.outputs["statistics"],
+        schema=schema.outputs["schema"],
+    )
+    gate = DataGate(
+        examples=records.outputs["examples"],
+        statistics=statistics.outputs["statistics"],
+        anomalies=validator.outputs["anomalies"],
+        data=config.to_json(experiment.data),
+        fingerprint=fingerprint,
+        sources=source_hash(settings.GATE_SOURCES),
+    )
+    components = [records, schema, statistics, validator, gate]
+    return _Data(components, records.outputs["examples"], gate)
+
+
+def _trainer(
+    experiment: config.Experiment,
+    places: Places,
+    run: str,
+    data: _Data,
+    options: Options,
+) -> Any:
+    splits = experiment.data
+    trainer = tfx.components.Trainer(
+        run_fn="pipelines.trainer_module.run_fn",
+        examples=data.examples,
+        train_args=tfx.proto.TrainArgs(splits=[splits.pretrain_split]),
+        eval_args=tfx.proto.EvalArgs(splits=[splits.test_split]),
+        custom_config={
+            "experiment": config.to_dict(settings.training_part(experiment)),
+            "run_dir": f"{places.training_dir}/{run}",
+            "tensorboard_dir": f"{places.tensorboard_dir}/{run}",
+            "resume": options.resume,
+            "sources": source_hash(settings.TRAINING_SOURCES),
+        },
+    )
+    trainer.add_upstream_node(data.gate)
+    return trainer
+
+
+def _evaluator(
+    experiment: config.Experiment, examples: BaseChannel, model: BaseChannel
+) -> Any:
+    metrics = ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"]
+    return tfx.components.Evaluator(
+        examples=examples,
+        model=model,
+        example_splits=[experiment.data.test_split],
+        eval_config=tfma.EvalConfig(
+            model_specs=[
+                tfma.ModelSpec(
+                    signature_name="classify_examples",
+                    prediction_key="scores",
+                    label_key="label",
+                )
+            ],
+            slicing_specs=[
+                tfma.SlicingSpec(),
+                tfma.SlicingSpec(feature_keys=["label"]),
+            ],
+            metrics_specs=[
+                tfma.MetricsSpec(
+                    metrics=[
+                        tfma.MetricConfig(class_name=name)
+                        for name in ("ExampleCount", *metrics)
+                    ]
+                )
+            ],
+        ),
+    )
+
+
+def _serving(
+    experiment: config.Experiment, places: Places, probe: Any, options: Options
+) -> tuple[Any, Any, Any]:
+    resolver, baseline = _baseline(probe.outputs["probed"], options)
+    bless = Bless(
+        report=probe.outputs["report"],
+        model=probe.outputs["probed"],
+        baseline=baseline,
+        margin=experiment.blessing.margin,
+        tolerance=experiment.blessing.tolerance,
+        sources=source_hash(settings.BLESS_SOURCES),
+    )
+    push = Push(
+        model=probe.outputs["probed"],
+        blessing=bless.outputs["blessing"],
+        serving_dir=places.serving_dir,
+        sources=source_hash(settings.PUSH_SOURCES),
+    )
+    return resolver, bless, push
+
+
+def _baseline(model: BaseChannel, options: Options) -> tuple[Any, BaseChannel]:
+    blessing = tfx.dsl.Channel(type=standard_artifacts.ModelBlessing)
+    if options.baseline == "latest":
+        resolver = tfx.dsl.Resolver(
+            strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+            model=tfx.dsl.Channel(type=standard_artifacts.Model),
+            model_blessing=blessing,
+        )
+    else:
+        resolver = tfx.dsl.Resolver(
+            strategy_class=LatestOtherBlessedStrategy,
+            candidate=model,
+            model_blessing=blessing,
+        )
+    resolver = resolver.with_id("Baseline")
+    return resolver, resolver.outputs["model_blessing"]

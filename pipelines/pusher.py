@@ -1,0 +1,113 @@
+"""Atomic pushes into a directory of numbered versions.
+
+A server polls the directory and loads whatever has an integer for a name, so
+a version must appear complete, by one rename. TFX's own Pusher copies in
+place and loses one of two pushes within a second.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from gim_tf.errors import ExportError
+
+_INCOMING = ".incoming-"
+_LOCK = ".push.lock"
+
+
+def push(model_dir: str, serving_dir: str) -> str:
+    """Copies a SavedModel to the next version and returns its path.
+
+    Versions count up from the largest one present. Remains of interrupted
+    pushes are removed.
+
+    Args:
+      model_dir: folder of the SavedModel.
+      serving_dir: folder of the versions; made if missing.
+
+    Raises:
+      ExportError: there is no model, or the directory cannot be written.
+    """
+    if not tf.io.gfile.exists(os.path.join(model_dir, "saved_model.pb")):
+        raise ExportError(
+            f"Expected a SavedModel in {model_dir}, found no saved_model.pb. "
+            "Run the pipeline again without its cache."
+        )
+    if "://" in serving_dir:
+        return _push_remote(model_dir, serving_dir)
+    target = Path(serving_dir)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with _locked(target):
+            return str(_push_local(Path(model_dir), target))
+    except OSError as error:
+        raise ExportError(
+            f"Cannot push to {serving_dir}: {error.strerror or error}. Free "
+            "space or permissions there and run again."
+        ) from error
+
+
+def versions(serving_dir: str) -> list[int]:
+    """Version numbers present, ascending."""
+    if not tf.io.gfile.isdir(serving_dir):
+        return []
+    names = (n.rstrip("/") for n in tf.io.gfile.listdir(serving_dir))
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def _push_local(model: Path, target: Path) -> Path:
+    for leftover in target.glob(f"{_INCOMING}*"):
+        shutil.rmtree(leftover)
+    version = _next(str(target))
+    incoming = target / f"{_INCOMING}{version}"
+    try:
+        shutil.copytree(model, incoming)
+        for path in [*incoming.rglob("*"), incoming]:
+            _sync(path)
+        final = target / str(version)
+        incoming.rename(final)
+        _sync(target)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+    return final
+
+
+def _push_remote(model_dir: str, serving_dir: str) -> str:
+    # Object stores cannot rename folders. A server cannot load a version
+    # before its saved_model.pb is there, so that file comes last.
+    final = os.path.join(serving_dir, str(_next(serving_dir)))
+    last = os.path.join(model_dir, "saved_model.pb")
+    for folder, _, files in tf.io.gfile.walk(model_dir):
+        below = os.path.relpath(folder, model_dir)
+        tf.io.gfile.makedirs(os.path.normpath(os.path.join(final, below)))
+        for name in files:
+            source = os.path.join(folder, name)
+            if source != last:
+                copy = os.path.join(final, below, name)
+                tf.io.gfile.copy(source, os.path.normpath(copy))
+    tf.io.gfile.copy(last, os.path.join(final, "saved_model.pb"))
+    return final
+
+
+def _next(serving_dir: str) -> int:
+    return max(versions(serving_dir), default=0) + 1
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    with (directory / _LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
