@@ -241,7 +241,7 @@ def count_records(files: Iterable[str]) -> int:
             total += int(dataset.reduce(tf.constant(0, tf.int64), _add_one))
         except tf.errors.OpError as error:
             raise DataError(
-                f"{file} is damaged ({error.message}). Ingest the data again."
+                f"{file} is damaged. Ingest the data again."
             ) from error
     return total
 

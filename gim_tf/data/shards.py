@@ -56,7 +56,7 @@ class ShardWriter:
             return
         with disk_errors(self._directory):
             if not self._shards:
-                self._open()
+                self._writer = self._open()
             self._close()
             for index in range(self._shards):
                 name = f"data_tfrecord-{index:05d}-of-{self._shards:05d}.gz"
@@ -65,26 +65,23 @@ class ShardWriter:
     def write(self, serialized: bytes) -> None:
         """Appends one serialized record, opening a new shard when due."""
         with disk_errors(self._directory):
-            if (
-                self._writer is None
-                or self._bytes >= SHARD_BYTES
-                or self._records >= SHARD_RECORDS
-            ):
+            full = self._bytes >= SHARD_BYTES or self._records >= SHARD_RECORDS
+            if self._writer is None or full:
                 self._close()
-                self._open()
+                self._writer = self._open()
             self._writer.write(serialized)
         self._bytes += len(serialized)
         self._records += 1
 
-    def _open(self) -> None:
+    def _open(self) -> tf.io.TFRecordWriter:
         # Level 1: encoded pictures and sound hardly shrink at any level.
         options = tf.io.TFRecordOptions(
             compression_type="GZIP", compression_level=1
         )
         path = self._shard(self._shards)
-        self._writer = tf.io.TFRecordWriter(str(path), options)
         self._shards += 1
         self._bytes = self._records = 0
+        return tf.io.TFRecordWriter(str(path), options)
 
     def _close(self) -> None:
         if self._writer is not None:

@@ -6,12 +6,20 @@ from gim_tf.config import DataConfig
 from gim_tf.data.records import Source
 from gim_tf.data.sources.base import Reader
 from gim_tf.data.sources.embedded import EmbeddedReader
+from gim_tf.data.sources.folder import FolderReader
 from gim_tf.data.sources.idx import IdxReader
+from gim_tf.data.sources.stl10 import Stl10Reader
+from gim_tf.data.sources.tfds import TfdsReader
+from gim_tf.data.sources.tfrecord import TFRecordReader
 from gim_tf.errors import ConfigError
 
 READERS: dict[str, type[Reader]] = {
     "embedded": EmbeddedReader,
     "idx": IdxReader,
+    "folder": FolderReader,
+    "stl10": Stl10Reader,
+    "tfds": TfdsReader,
+    "tfrecord": TFRecordReader,
 }
 
 

@@ -29,8 +29,13 @@ class Reader(abc.ABC):
     Holds nothing but the configuration, so that it can be pickled.
 
     Args:
-      data: the configuration; `data.path` must be set and exist.
+      data: the configuration.
+
+    Attributes:
+      layout: what `data.path` should hold, for messages.
     """
+
+    layout: str
 
     def __init__(self, data: DataConfig) -> None:
         self.data = data
@@ -40,10 +45,13 @@ class Reader(abc.ABC):
         """The file or folder that is read."""
         if not self.data.path:
             raise ConfigError(
-                f"Source {self.data.source!r} needs data.path, received "
-                f"{self.data.path!r}."
+                f"Source {self.data.source!r} needs data.path, where there "
+                f"is: {self.layout}."
             )
-        return Path(self.data.path)
+        path = Path(self.data.path)
+        if not path.exists():
+            raise DataError(f"{path} does not exist; check data.path.")
+        return path
 
     def work(self, split: str) -> list[WorkItem]:
         """Cuts a split into pieces, in a fixed order.
@@ -61,15 +69,7 @@ class Reader(abc.ABC):
         )
         native = data.train_split if divided else split
         if native not in own:
-            advice = (
-                " Set data.holdout, such as 0.1, to hold out a share."
-                if split == data.test_split and data.train_split in own
-                else " Choose among them, or add the files."
-            )
-            raise DataError(
-                f"{self._name()} has no split {split!r}; it has "
-                f"{', '.join(map(repr, own)) or 'none'}.{advice}"
-            )
+            raise DataError(self._missing(split, own))
         return [
             item._replace(split=split, divided=divided)
             for item in self._pieces(native)
@@ -115,8 +115,17 @@ class Reader(abc.ABC):
     def _encoded(self, raw: Any) -> bytes:
         return verified(raw)
 
-    def _name(self) -> str:
-        return str(self.data.path)
+    def _missing(self, split: str, own: tuple[str, ...]) -> str:
+        data = self.data
+        if not own:
+            return f"{data.path} holds no data; expected {self.layout}."
+        advice = "Choose among them, or add the files."
+        if split == data.test_split and data.train_split in own:
+            advice = "Set data.holdout, such as 0.1, to hold out a share."
+        return (
+            f"{data.path or 'The embedded data'} has no split {split!r}; it "
+            f"has {', '.join(map(repr, own))}. {advice}"
+        )
 
 
 def is_held_out(example_id: str, share: float) -> bool:

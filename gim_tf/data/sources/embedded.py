@@ -26,6 +26,3 @@ class EmbeddedReader(IdxReader):
                 "data.source, such as 'folder' or 'idx'."
             )
         return FOLDER
-
-    def _name(self) -> str:
-        return "The embedded data"

@@ -31,6 +31,8 @@ class IdxReader(Reader):
     PNG. The fingerprint covers the four files (see `fingerprint_files`).
     """
 
+    layout = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..."
+
     def fingerprint(self) -> str:
         """Hash of the IDX files."""
         files = [

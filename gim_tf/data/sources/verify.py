@@ -12,9 +12,9 @@ import tensorflow as tf
 from PIL import Image
 
 MAX_PIXELS = 64_000_000  # three float32 channels of it take 0.8 GB
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 
-_KEPT = ("JPEG", "MPO", "PNG")
+_KEPT = ("JPEG", "MPO", "PNG")  # MPO: what Pillow calls a JPEG with previews
 
 
 class UnreadableError(ValueError):
@@ -71,7 +71,6 @@ def _loaded(image: Image.Image) -> None:
         image.load()
     except Exception as error:  # Pillow's plugins raise all kinds on damage
         raise UnreadableError(f"damaged, {_brief(error)}") from error
-    # MPO: a JPEG of a camera that has its preview behind it.
     if frames > 1 and image.format != "MPO":
         raise UnreadableError(f"{frames} frames, expected one")
 
