@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from gim_tf import initializers
@@ -18,7 +19,11 @@ from gim_tf.config import (
     SupervisedConfig,
 )
 from gim_tf.data import patches, views
-from gim_tf.data.input_pipeline import Decode, TrainingData
+from gim_tf.data.input_pipeline import (
+    Decode,
+    TrainingData,
+    training_batches,
+)
 from gim_tf.encoders import resnet_blocks
 from gim_tf.errors import ConfigError
 from gim_tf.losses import InfoNCE, Objective, Supervised
@@ -112,6 +117,20 @@ def build_training_data(
         seed=training.seed,
         shuffle_buffer=training.shuffle_buffer,
     )
+
+
+def sample_views(
+    experiment: Experiment, data: TrainingData
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first batch's views and their grids, as uint8, to be looked at.
+
+    Returns:
+      [b, *view] and [b, t, s, *local, c].
+    """
+    view = experiment.view
+    grids = next(training_batches(data, 0)).x
+    shown = views.denormalise(grids, view).numpy()
+    return patches.from_patches(shown, stride=view.patch_stride), shown
 
 
 def build_trainer(experiment: Experiment, stack: GIMStack) -> GIMTrainer:

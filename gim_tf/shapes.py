@@ -15,13 +15,14 @@ GRID_AXES = 3
 
 @keras.saving.register_keras_serializable(package="gim_tf")
 class BatchApply(keras.layers.Layer):
-    """Applies a layer to each cell of the grid: [b, t, s, ...] -> [b, t, s, ...].
+    """Applies a layer to each cell of the grid, all cells in one batch.
 
     Args:
       layer: maps [n, ...] to [n, ...]; n = b t s.
       **kwargs: of `keras.layers.Layer`.
 
-    Input: at least 4-D; its time and lane axes must be static.
+    Input: [b, t, s, ...], with static time and lane axes.
+    Output: [b, t, s, ...].
     """
 
     def __init__(self, layer: keras.layers.Layer, **kwargs: object) -> None:

@@ -105,7 +105,7 @@ def _epoch(data: TrainingData, epoch: int, skipped: int) -> tf.data.Dataset:
         .skip(skipped * data.batch_size)
         .map(to_view, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(data.batch_size, drop_remainder=True)
-        .map(lambda views, labels: Batch(data.to_grid(views), labels))
+        .map(lambda batch: Batch(data.to_grid(batch.x), batch.labels))
         .prefetch(tf.data.AUTOTUNE)
     )
 

@@ -1,5 +1,6 @@
 """Overlapping patches of a view, as the grid that the stack reads."""
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -24,3 +25,15 @@ def to_patches(images: tf.Tensor, *, size: int, stride: int) -> tf.Tensor:
     )
     rows, columns = patches.shape[1:3]
     return tf.reshape(patches, (-1, rows, columns, size, size, channels))
+
+
+def from_patches(grid: np.ndarray, *, stride: int) -> np.ndarray:
+    """Inverse of `to_patches`: [b, r, q, size, size, c] -> [b, h, w, c]."""
+    batch, rows, columns, size, _, channels = grid.shape
+    height, width = ((n - 1) * stride + size for n in (rows, columns))
+    images = np.zeros((batch, height, width, channels), grid.dtype)
+    for row in range(rows):
+        for column in range(columns):
+            y, x = row * stride, column * stride
+            images[:, y : y + size, x : x + size] = grid[:, row, column]
+    return images

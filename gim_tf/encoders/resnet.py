@@ -44,7 +44,7 @@ class PaddedConv2D(keras.layers.Conv2D):
     ) -> None:
         if kernel_size % 2 == 0:
             raise ValueError(
-                f"kernel_size must be odd to pad evenly, received {kernel_size}."
+                f"kernel_size must be odd, received {kernel_size}."
             )
         self._arguments = {
             "in_channels": in_channels,

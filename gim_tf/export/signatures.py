@@ -51,19 +51,19 @@ class Encoder(tf.Module):
         self.frozen = [v.value for v in stack.variables]
         decoded = tf.TensorSpec((None, *example_shape), tf.float32, TENSOR)
 
-        @tf.function(input_signature=[decoded])
+        @tf.function(input_signature=[decoded], autograph=False)
         def tensor(images: tf.Tensor) -> Features:
             return stack(to_grid(_not_empty(images)))
 
-        @tf.function(input_signature=[decoded])
+        @tf.function(input_signature=[decoded], autograph=False)
         def grid(images: tf.Tensor) -> Features:
             return stack.grids(to_grid(_not_empty(images)))
 
-        @tf.function(input_signature=[_strings(BYTES)])
+        @tf.function(input_signature=[_strings(BYTES)], autograph=False)
         def image_bytes(image_bytes: tf.Tensor) -> Features:
             return tensor(decode(_not_empty(image_bytes)))
 
-        @tf.function(input_signature=[_strings(EXAMPLES)])
+        @tf.function(input_signature=[_strings(EXAMPLES)], autograph=False)
         def examples(examples: tf.Tensor) -> Features:
             return image_bytes(_encoded(examples))
 
@@ -117,7 +117,7 @@ class Classifier(tf.Module):
         names = tf.constant(list(class_names))
         encode: Mapping[str, Callable] = encoder.signatures
 
-        @tf.function(input_signature=[_strings(BYTES)])
+        @tf.function(input_signature=[_strings(BYTES)], autograph=False)
         def classify(image_bytes: tf.Tensor) -> Features:
             features = encode["serving_default"](image_bytes=image_bytes)
             logits = tf.matmul(features[module], self.kernel) + self.bias
@@ -128,7 +128,7 @@ class Classifier(tf.Module):
                 "class_name": tf.gather(names, index),
             }
 
-        @tf.function(input_signature=[_strings(EXAMPLES)])
+        @tf.function(input_signature=[_strings(EXAMPLES)], autograph=False)
         def classify_examples(examples: tf.Tensor) -> Features:
             return classify(_encoded(examples))
 

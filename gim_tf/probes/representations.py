@@ -18,7 +18,7 @@ class Representations(NamedTuple):
     """Features and labels of one split.
 
     Attributes:
-      pooled: name -> [n, d] float32, the mean over the grid.
+      pooled: name -> [n, d] float32, the mean over the grid; by depth.
       grid: name -> [n, t s d] float32, unpooled; empty if not asked for.
       labels: [n] int64.
     """
@@ -60,7 +60,14 @@ def collect(
     if not labels:
         raise DataError("The probe's split has no labelled example.")
     return Representations(
-        pooled={name: np.concatenate(parts) for name, parts in pooled.items()},
-        grid={name: np.concatenate(parts) for name, parts in grid.items()},
+        pooled=_concatenated(pooled),
+        grid=_concatenated(grid),
         labels=np.concatenate(labels),
     )
+
+
+def _concatenated(parts: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
+    # A signature returns its outputs in no order: "module_2" is before
+    # "module_10" because it is shorter.
+    names = sorted(parts, key=lambda name: (len(name), name))
+    return {name: np.concatenate(parts.pop(name)) for name in names}

@@ -66,7 +66,9 @@ def train(
     """
     end = total_steps(settings.phases)
     window = _Window(data.batch_size)
-    measure = tf.function(lambda x: monitors.measure(trainer.stack, x))
+    measure = tf.function(
+        lambda x: monitors.measure(trainer.stack, x), autograph=False
+    )
     progress = tqdm(
         total=end,
         initial=start_step,

@@ -46,7 +46,9 @@ class GIMTrainer:
             stack.gim_modules, self.optimizers, strict=True
         ):
             optimizer.build(module.trainable_variables)
-        self.compiled_step = tf.function(self.train_step, reduce_retracing=True)
+        self.compiled_step = tf.function(
+            self.train_step, reduce_retracing=True, autograph=False
+        )
 
     def train_step(
         self,

@@ -1,0 +1,225 @@
+"""The job `pretrain`: from records to a run directory."""
+
+import dataclasses
+import itertools
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from gim_tf import build, config
+from gim_tf.config import BlessingConfig, Experiment, ProbeConfig
+from gim_tf.data import records
+from gim_tf.data.input_pipeline import TrainingData
+from gim_tf.errors import CheckpointError
+from gim_tf.inspection import pictures
+from gim_tf.stack import GIMStack
+from gim_tf.training import schedules
+from gim_tf.training.checkpoints import RunCheckpoints
+from gim_tf.training.loop import LogLine, LoopSettings, train
+from gim_tf.training.run_directory import RunDirectory
+from gim_tf.training.summaries import ScalarWriter
+
+_LOG = logging.getLogger(__name__)
+
+
+def pretrain(
+    experiment: Experiment,
+    files: Sequence[str],
+    run_dir: str | Path,
+    *,
+    tensorboard_dir: str | Path,
+    resume: str = "auto",
+) -> dict[str, Any]:
+    """Trains the stack and leaves a run directory.
+
+    Writes `config.json`, `ckpt-*`, `history.jsonl`, `pretrain.json` and
+    `pictures/*.png`.
+
+    Args:
+      experiment: decides everything about the run.
+      files: TFRecord files of the pretraining split.
+      run_dir: continued if it holds checkpoints.
+      tensorboard_dir: for scalars and pictures.
+      resume: "auto": from the newest readable checkpoint, if any; "never":
+        only in a directory without any; else a checkpoint's prefix.
+
+    Returns:
+      The "pretrain" section of summary.json.
+
+    Raises:
+      CheckpointError: the directory is in use, has other settings or only
+        damaged checkpoints, or cannot be written.
+      ConfigError: a batch is larger than the split.
+      DataError: damaged records.
+      TrainingError: a loss or gradient is not finite.
+      InterruptedRunError: SIGTERM or SIGINT; saved.
+    """
+    run = RunDirectory(run_dir)
+    with run.locked():
+        data = build.build_training_data(
+            experiment, files, records.count_records(files)
+        )
+        run.bind(_deciding(experiment))
+        if experiment.training.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        stack = build.build_stack(experiment)
+        trainer = build.build_trainer(experiment, stack)
+        checkpoints = RunCheckpoints(run.path, trainer)
+        start = _start(checkpoints, resume)
+        _write_pictures(experiment, data, run.path / "pictures")
+        settings = _loop_settings(experiment)
+        log = _Log(run, start, stack, tensorboard_dir, settings)
+        train(
+            trainer,
+            data,
+            settings,
+            checkpoints=checkpoints,
+            start_step=start,
+            on_log=log.add,
+        )
+        section = log.summary()
+        run.write_json("pretrain.json", section)
+    return section
+
+
+class _Log:
+    """Sends log lines to the run's history, TensorBoard and the terminal."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        start: int,
+        stack: GIMStack,
+        tensorboard_dir: str | Path,
+        settings: LoopSettings,
+    ) -> None:
+        self._run = run
+        self._lines = run.rewind_history(start)
+        self._objectives = {
+            name: module.objective
+            for name, module in zip(
+                stack.module_names, stack.gim_modules, strict=True
+            )
+        }
+        self._writer = ScalarWriter(tensorboard_dir, self._objectives)
+        self._num_steps = schedules.total_steps(settings.phases)
+
+    def add(self, line: LogLine) -> None:
+        before = self._lines[-1]["seconds"] if self._lines else 0.0
+        line["seconds"] += before
+        self._lines.append(line)
+        self._run.append_history(line)
+        self._writer.write(line)
+        losses = "  ".join(
+            f"{name} {line[name]['loss']:.3f}"
+            for name in self._objectives
+            if "loss" in line.get(name, {})
+        )
+        _LOG.info(
+            "step %d/%d  loss: %s  %.0f examples/s",
+            line["step"],
+            self._num_steps,
+            losses,
+            line["examples_per_second"],
+        )
+
+    def summary(self) -> dict[str, Any]:
+        self._writer.close()
+        last = self._lines[-1]
+        examples = sum(
+            line["examples_per_second"] * seconds
+            for line, seconds in zip(
+                self._lines, self._durations(), strict=True
+            )
+        )
+        return {
+            "steps": last["step"],
+            "seconds": last["seconds"],
+            "examples_per_second": examples / last["seconds"],
+            "modules": {
+                name: {
+                    **self._newest(name),
+                    "chance_loss": objective.chance_loss,
+                }
+                for name, objective in self._objectives.items()
+            },
+            "alarms": sorted(last.get("alarms", [])),
+        }
+
+    def _durations(self) -> list[float]:
+        stamps = [0.0, *(line["seconds"] for line in self._lines)]
+        return [b - a for a, b in itertools.pairwise(stamps)]
+
+    def _newest(self, name: str) -> dict[str, Any]:
+        """Newest value of each quantity: a frozen module has no new loss."""
+        values: dict[str, Any] = {}
+        for line in self._lines:
+            values.update(line.get(name, {}))
+        return values
+
+
+def _deciding(experiment: Experiment) -> dict[str, Any]:
+    """What decides the weights: neither the probes nor prose."""
+    deciding = dataclasses.replace(
+        experiment,
+        summary="",
+        paper="",
+        cost="",
+        probe=ProbeConfig(),
+        blessing=BlessingConfig(),
+    )
+    return config.to_dict(deciding)
+
+
+def _loop_settings(experiment: Experiment) -> LoopSettings:
+    training = experiment.training
+    return LoopSettings(
+        phases=schedules.phases(
+            training.schedule,
+            experiment.stack.num_modules,
+            training.num_steps,
+        ),
+        log_every=training.log_every,
+        checkpoint_every=training.checkpoint_every,
+    )
+
+
+def _start(checkpoints: RunCheckpoints, resume: str) -> int:
+    if resume == "auto":
+        start = checkpoints.restore_latest()
+    elif resume == "never":
+        if checkpoints.steps():
+            raise CheckpointError(
+                f"{checkpoints.directory} already holds checkpoints, and "
+                "resume is 'never'; choose another directory."
+            )
+        start = 0
+    else:
+        start = checkpoints.restore(resume.removesuffix(".index"))
+    if start:
+        _LOG.info("Resuming after step %d.", start)
+    return start
+
+
+def _write_pictures(
+    experiment: Experiment, data: TrainingData, directory: Path
+) -> None:
+    """What the modules see, for the report."""
+    if directory.exists():
+        return
+    shown, grids = build.sample_views(experiment, data)
+    objective = experiment.stack.objective
+    directory.mkdir()
+    (directory / "views.png").write_bytes(pictures.view_grid(shown[:32]))
+    (directory / "patches.png").write_bytes(
+        pictures.patch_grid(
+            shown[0],
+            grids[0],
+            stride=experiment.view.patch_stride,
+            prediction_steps=getattr(objective, "prediction_steps", 0),
+            skip_steps=getattr(objective, "skip_steps", 0),
+        )
+    )
