@@ -105,8 +105,9 @@ def confusion_matrix(
     if len(class_names) <= _NAMED_CLASSES:
         size = 9.5 if len(class_names) <= _ANNOTATED_CLASSES else 6
         places = range(len(class_names))
-        ax.set_xticks(places, class_names, rotation=45, ha="right")
-        ax.set_yticks(places, class_names)
+        plain = {"parse_math": False}  # a "$" in a name is a dollar
+        ax.set_xticks(places, class_names, rotation=45, ha="right", **plain)
+        ax.set_yticks(places, class_names, **plain)
         ax.tick_params(labelsize=size, length=0)
     if len(class_names) <= _ANNOTATED_CLASSES:
         _write_cells(ax, shares)
@@ -189,12 +190,15 @@ def time_and_memory(execution: Sequence[Mapping[str, Any]]) -> bytes:
     for ax, (key, title, unit, colour) in zip(axes, columns, strict=True):
         values = [as_float(row.get(key)) for row in rows]
         colours = [style.FAINT if _is_cached(row) else colour for row in rows]
-        bars = ax.barh(names, np.nan_to_num(values), color=colours, height=0.62)
+        bars = ax.barh(
+            range(len(rows)), np.nan_to_num(values), color=colours, height=0.62
+        )
         texts = [_bar_text(row, v) for row, v in zip(rows, values, strict=True)]
         ax.bar_label(bars, texts, padding=4, color=style.INK, fontsize=9.5)
         ax.grid(axis="x", color=style.FAINT, linewidth=0.8)
         ax.grid(visible=False, axis="y")
         ax.margins(x=0.18)
+        ax.set_yticks(range(len(rows)), names, parse_math=False)
         ax.tick_params(axis="y", labelcolor=style.INK, length=0)
         style.label(ax, x=unit, title=title)
     return style.png(figure)

@@ -114,7 +114,7 @@ def _charts(data: ReportData) -> dict[str, bytes]:
         charts["per_step"] = plots.accuracy_per_step(data.history, guess)
     if _has(data.history, "effective_rank"):
         charts["health"] = plots.feature_health(data.history)
-    if _measured_columns(rows):
+    if {"linear", "grid", "knn"} & set(_measured_columns(rows)):
         charts["probes"] = plots.probe_accuracy(
             data.summary["probes"], data.summary.get("controls") or {}
         )
