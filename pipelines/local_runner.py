@@ -24,9 +24,9 @@ from tfx.utils import path_utils
 from gim_tf import config
 from gim_tf.data.sources import open_source
 from gim_tf.errors import DataError, GimError
+from gim_tf.training.run_directory import RunDirectory
 from pipelines import lineage, pusher, run_report
 from pipelines.lineage import ComponentRun
-from pipelines.lock import locked
 from pipelines.observe import MemorySampler, Progress, Report, logs_to
 from pipelines.pipeline import create_pipeline
 from pipelines.record_schema import write_schema
@@ -67,10 +67,10 @@ def run(
     experiment: config.Experiment,
     output_dir: str | Path,
     *,
-    options: Options | None = None,
     from_nodes: Sequence[str] = (),
     to_nodes: Sequence[str] = (),
     report: Report = lambda line: None,
+    **options: Any,
 ) -> LocalResult:
     """Runs the pipeline and writes the final summary and report.
 
@@ -79,26 +79,25 @@ def run(
     Args:
       experiment: what to run.
       output_dir: made if missing; one run at a time.
-      options: how it runs; None for the defaults.
       from_nodes: first components of a partial run, all if empty.
       to_nodes: last components of a partial run, all if empty.
       report: receives a line as each component starts and ends.
+      options: fields of `pipelines.settings.Options`, such as
+        `enable_cache=False`.
 
     Raises:
       GimError: what a user can mend, in one line. `pipeline.log` in the
         output directory has the details.
     """
     directory = Path(output_dir).absolute()
-    with _disk_errors(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        with locked(directory):
-            return _run_locked(
-                experiment,
-                directory,
-                options or Options(),
-                (from_nodes, to_nodes),
-                report,
-            )
+    with _disk_errors(directory), RunDirectory(directory).locked():
+        return _run_locked(
+            experiment,
+            directory,
+            Options(**options),
+            (from_nodes, to_nodes),
+            report,
+        )
 
 
 def _run_locked(

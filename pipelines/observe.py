@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from absl import logging as absl_logging  # type: ignore[import-untyped]
+
 Report = Callable[[str], None]
 
 # LocalDagRunner and its launcher have no hooks, so their log lines serve.
@@ -17,9 +19,14 @@ _RUNNING = "Component %s is running."
 _FINISHED = "Component %s is finished."
 _CACHED = "A cached execution %d is used."
 
+# Those that may have handlers or levels of their own.
+_LOGGERS = ("absl", "tensorflow", "gim_tf", "pipelines")
+
 
 class Progress(logging.Handler):
     """Reports a line as each component starts and as it ends.
+
+    In between it passes on what this project's own code logs.
 
     Args:
       report: receives the lines.
@@ -42,6 +49,8 @@ class Progress(logging.Handler):
             seconds = time.monotonic() - self._started
             ending = "cached" if self._cached else f"done in {seconds:.1f} s"
             self._report(f"{_node(record)}: {ending}")
+        elif record.name.startswith(("gim_tf.", "pipelines.")):
+            self._report(f"  {record.getMessage()}")
 
 
 class MemorySampler:
@@ -99,12 +108,14 @@ def logs_to(path: Path, progress: logging.Handler) -> Iterator[None]:
         logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
     root = logging.getLogger()
-    # TFX logs through absl, TensorFlow through a logger with its own handler.
-    loggers = [root, *map(logging.getLogger, ("absl", "tensorflow"))]
-    before = [(one, one.level, one.handlers[:]) for one in loggers]
+    loggers = [root, *map(logging.getLogger, _LOGGERS)]
+    before = [(o, o.level, o.handlers[:], o.propagate) for o in loggers]
+    verbosity = absl_logging.get_verbosity()
     for one in loggers:
         one.setLevel(logging.INFO)
-        one.handlers = []
+        one.handlers, one.propagate = [], True
+    # Through absl's own function: TensorFlow resets it that way.
+    absl_logging.set_verbosity(absl_logging.INFO)
     root.handlers = [to_file, progress]
     logging.captureWarnings(True)
     try:
@@ -112,9 +123,10 @@ def logs_to(path: Path, progress: logging.Handler) -> Iterator[None]:
             yield
     finally:
         logging.captureWarnings(False)
-        for one, level, handlers in before:
+        absl_logging.set_verbosity(verbosity)
+        for one, level, handlers, propagate in before:
             one.setLevel(level)
-            one.handlers = handlers
+            one.handlers, one.propagate = handlers, propagate
         to_file.close()
 
 

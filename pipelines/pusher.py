@@ -15,6 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from gim_tf.errors import ExportError
+from gim_tf.export.manifest import verify_manifest
 
 _INCOMING = ".incoming-"
 _LOCK = ".push.lock"
@@ -31,13 +32,10 @@ def push(model_dir: str, serving_dir: str) -> str:
       serving_dir: folder of the versions; made if missing.
 
     Raises:
-      ExportError: there is no model, or the directory cannot be written.
+      ExportError: the model is missing or altered, or the directory cannot
+        be written.
     """
-    if not tf.io.gfile.exists(os.path.join(model_dir, "saved_model.pb")):
-        raise ExportError(
-            f"Expected a SavedModel in {model_dir}, found no saved_model.pb. "
-            "Run the pipeline again without its cache."
-        )
+    verify_manifest(model_dir)
     if "://" in serving_dir:
         return _push_remote(model_dir, serving_dir)
     target = Path(serving_dir)

@@ -3,16 +3,14 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
+import apache_beam as beam
 import tensorflow as tf
 
-import gim_tf
 from gim_tf import config
+from gim_tf.export.manifest import versions
 from gim_tf.inspection.report import ReportData, render
-
-_PACKAGES = ("tensorflow", "keras", "tfx", "apache-beam", "numpy")
 
 
 class Parts(NamedTuple):
@@ -50,7 +48,7 @@ def write(
     summary = {
         "experiment": experiment.name,
         "seed": experiment.training.seed,
-        "versions": _versions(),
+        "versions": {**versions(), "apache-beam": beam.__version__},
         "data": _data(experiment.data, _json(parts.data, "data.json")),
         "pretrain": _json(parts.model_run, "pretrain.json"),
         "probes": probes["modules"],
@@ -88,13 +86,6 @@ def _data(data: config.DataConfig, report: Mapping[str, Any]) -> dict[str, Any]:
         "test": counts[data.test_split],
         "fingerprint": report["fingerprint"],
         "rejected": report["num_rejected"],
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "gim_tf": gim_tf.__version__,
-        **{name: version(name) for name in _PACKAGES},
     }
 
 

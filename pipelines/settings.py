@@ -25,14 +25,34 @@ _SECRET = re.compile(r"secret|passw|token|credential|api[-_]?key", re.I)
 INGEST_SOURCES = ("config.py", "data", "pipelines/ingest.py")
 GATE_SOURCES = ("pipelines/components.py", "pipelines/gate.py")
 TRAINING_SOURCES = (
-    "build.py", "config.py", "data", "encoders", "export", "initializers.py",
-    "jobs", "losses", "module.py", "shapes.py", "stack.py", "training",
+    "build.py",
+    "config.py",
+    "data",
+    "encoders",
+    "export",
+    "initializers.py",
+    "jobs/exporting.py",
+    "jobs/pretraining.py",
+    "losses",
+    "module.py",
+    "shapes.py",
+    "stack.py",
+    "training",
     "pipelines/trainer_module.py",
-)  # fmt: skip
-PROBE_SOURCES = (*TRAINING_SOURCES, "probes", "pipelines/components.py")
+)
+PROBE_SOURCES = (
+    *TRAINING_SOURCES,
+    "jobs/probing.py",
+    "probes",
+    "pipelines/components.py",
+)
 BLESS_SOURCES = ("pipelines/blessing.py", "pipelines/components.py")
 PUSH_SOURCES = ("export", "pipelines/components.py", "pipelines/pusher.py")
-REPORT_SOURCES = ("inspection", "jobs", "pipelines/components.py")
+REPORT_SOURCES = (
+    "inspection",
+    "pipelines/components.py",
+    "pipelines/run_report.py",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,15 @@
 """`run_fn` of the TFX Trainer: translates its arguments and calls gim_tf."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from gim_tf import config, jobs
 
-# What is kept with the ModelRun artifact, beside the TensorBoard logs.
-_KEPT = ("config.json", "history.jsonl", "pretrain.json")
+# What is kept of the run directory, beside the TensorBoard logs.
+_KEPT = ("config.json", "history.jsonl", "pretrain.json", "pictures/*.png")
 
 
 def run_fn(fn_args: Any) -> None:
@@ -35,17 +36,15 @@ def run_fn(fn_args: Any) -> None:
         resume=custom["resume"],
     )
     jobs.export(experiment, custom["run_dir"], fn_args.serving_model_dir)
-    for name in _KEPT:
-        _copy(custom["run_dir"], fn_args.model_run_dir, name)
-    logs = os.path.join(fn_args.model_run_dir, "tensorboard")
-    for folder, _, names in tf.io.gfile.walk(custom["tensorboard_dir"]):
-        below = os.path.relpath(folder, custom["tensorboard_dir"])
-        for name in names:
-            _copy(folder, os.path.normpath(os.path.join(logs, below)), name)
+    logs = f"{fn_args.model_run_dir}/tensorboard"
+    _copy(custom["run_dir"], fn_args.model_run_dir, _KEPT)
+    _copy(custom["tensorboard_dir"], logs, ("*", "*/*", "*/*/*"))
 
 
-def _copy(source: str, target: str, name: str) -> None:
-    path = os.path.join(source, name)
-    if tf.io.gfile.exists(path):
-        tf.io.gfile.makedirs(target)
-        tf.io.gfile.copy(path, os.path.join(target, name), overwrite=True)
+def _copy(source: str, target: str, patterns: Sequence[str]) -> None:
+    for pattern in patterns:
+        for path in tf.io.gfile.glob(os.path.join(source, pattern)):
+            if not tf.io.gfile.isdir(path):
+                copy = os.path.join(target, os.path.relpath(path, source))
+                tf.io.gfile.makedirs(os.path.dirname(copy))
+                tf.io.gfile.copy(path, copy, overwrite=True)
