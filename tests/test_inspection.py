@@ -183,7 +183,7 @@ def test_report_is_one_file_that_tells_the_result():
 
 
 def test_report_is_the_same_for_the_same_data():
-    data = make_data(execution=(), confusion=())
+    data = ReportData(experiment=EXPERIMENT, history=make_history())
     assert render(data) == render(data)
 
 
@@ -222,7 +222,8 @@ def test_report_of_a_refused_encoder_says_why():
     summary = make_summary() | {"pushed_to": None}
     reason = "module_3 reaches 0.85, needs 0.90"
     blessing = {"blessed": False, "reasons": [reason]}
-    text = Page(render(make_data(summary=summary, blessing=blessing))).text
+    data = ReportData(summary=summary, blessing=blessing)
+    text = Page(render(data)).text
     assert "not blessed, not pushed" in text
     assert reason in text
     assert "docker" not in text

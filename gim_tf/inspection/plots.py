@@ -161,6 +161,7 @@ def feature_health(history: History) -> bytes:
         ("spread", "Feature spread", "deviation / isotropic deviation"),
     )
     figure, axes = style.new_figure(3.3, len(quantities))
+    axes[1].axhline(1.0, color=style.CHANCE, linestyle="--", linewidth=1.4)
     for ax, (key, title, unit) in zip(axes, quantities, strict=True):
         for name in history_modules(history):
             steps, values = curve(history, name, key)
@@ -173,7 +174,6 @@ def feature_health(history: History) -> bytes:
             )
         ax.set_ylim(bottom=0.0)
         style.label(ax, x="training step", y=unit, title=title)
-    axes[1].axhline(1.0, color=style.CHANCE, linestyle="--", linewidth=1.4)
     axes[0].legend(frameon=False, fontsize=9.5)
     return style.png(figure)
 
