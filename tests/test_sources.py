@@ -1,87 +1,29 @@
-"""Readers: exact pixels, and every kind of bad data counted and named."""
+"""Embedded data, IDX files and folders: exact pixels, bad data named."""
 
 import gzip
-import io
 import os
 import pickle
-import struct
 import zlib
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from PIL import Image
 
-from gim_tf.config import DataConfig
 from gim_tf.data import records
-from gim_tf.data.records import Record, Rejected
-from gim_tf.data.sources import open_source, verify
+from gim_tf.data.records import Rejected
 from gim_tf.data.sources.base import is_held_out
 from gim_tf.data.sources.embedded import FOLDER
-from gim_tf.data.sources.verify import UnreadableError, verified
 from gim_tf.errors import ConfigError, DataError
-from tools import make_embedded_data
-
-CIFAR = (
-    Path(__file__).resolve().parents[2]
-    / "shared/data/cifar10-train.tfrecord.gz"
+from tests.source_files import (
+    decode,
+    encode,
+    noise,
+    open_,
+    put,
+    read,
+    write_idx,
 )
-
-
-def open_(source, path=None, classes=("cat", "dog"), **settings):
-    data = DataConfig(
-        source=source,
-        path=None if path is None else str(path),
-        class_names=classes,
-        **settings,
-    )
-    return pickle.loads(pickle.dumps(open_source(data)))
-
-
-def read(source, split):
-    return [x for item in source.work(split) for x in source.read(item)]
-
-
-def decode(encoded, channels):
-    return tf.io.decode_image(
-        encoded, channels=channels, expand_animations=False
-    ).numpy()
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-
-
-def encode(image, kind="PNG", **options):
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def put(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-
-
-# Embedded and IDX.
-
-
-def idx(array):
-    header = bytes((0, 0, 8, array.ndim))
-    return (
-        header + struct.pack(f">{array.ndim}i", *array.shape) + array.tobytes()
-    )
-
-
-def write_idx(folder, images, labels, prefix="train", suffix=""):
-    pack = gzip.compress if suffix else bytes
-    names = (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")
-    for name, array in zip(names, (images, labels), strict=True):
-        put(folder / f"{name}{suffix}", pack(idx(array)))
+from tools import make_embedded_data
 
 
 def test_embedded_data_are_the_first_of_fashion_mnist():
@@ -176,9 +118,6 @@ def test_a_label_without_a_class_is_named(tmp_path):
         read(open_("idx", tmp_path), "train")
 
 
-# Splits.
-
-
 def test_holdout_divides_by_id_once_and_for_all(tmp_path):
     write_idx(tmp_path, noise(1000, 2, 2), noise(1000) % 2)
     source = open_("idx", tmp_path, holdout=0.2)
@@ -214,9 +153,6 @@ def test_nothing_to_read_is_one_line(tmp_path, name):
 def test_an_unknown_source_names_the_nearest():
     with pytest.raises(ConfigError, match=r"nearest known one is 'folder'"):
         open_("foldr")
-
-
-# Folders.
 
 
 def test_folder_pixels_and_labels(tmp_path):
@@ -327,6 +263,18 @@ def test_bad_images_of_a_folder_are_counted_and_named(tmp_path):
         )
 
 
+def test_what_is_no_regular_file_is_rejected(tmp_path):
+    put(tmp_path / "cat" / "1.png", encode(noise(2, 2)))
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
+    (tmp_path / "cat" / "link.png").symlink_to(tmp_path / "gone.png")
+    with open(tmp_path / "cat" / "large.png", "wb") as file:
+        file.truncate(2**29 + 1)
+    source = open_("folder", tmp_path)
+    rejected = {x.id for x in read(source, "train") if len(x) == 2}
+    assert rejected == {f"cat/{name}.png" for name in ("pipe", "link", "large")}
+    assert source.fingerprint()
+
+
 def test_fingerprints_follow_the_content(tmp_path):
     for folder in ("one", "two"):
         put(tmp_path / folder / "cat" / "1.png", b"same")
@@ -349,315 +297,3 @@ def test_fingerprints_of_large_files_follow_time_and_ends(
         os.utime(path, (time, time))
         seen.add(source.fingerprint())
     assert len(seen) == 3
-
-
-# Verification of encoded images.
-
-
-def gray():
-    return (np.add.outer(np.arange(20), np.arange(30)) * 5 % 256).astype("u1")
-
-
-def color():
-    return np.stack([gray(), gray()[::-1], gray()[:, ::-1]], -1)
-
-
-def variants():
-    rgb, grey = Image.fromarray(color()), Image.fromarray(gray())
-    rgba = rgb.copy()
-    rgba.putalpha(grey)
-    palette = rgb.quantize(64)
-    return {
-        "png": (encode(rgb), rgb),
-        "png gray": (encode(grey), grey),
-        "png bits": (encode(grey.convert("1")), grey.convert("1")),
-        "png alpha": (encode(rgba), rgba),
-        "png gray alpha": (encode(grey.convert("LA")), grey),
-        "png palette": (encode(palette), palette),
-        "png hole": (encode(palette, transparency=3), palette),
-        "png 16 bit": (encode(gray().astype("u2") * 257), grey),
-        "tiff 16 bit": (encode(gray().astype("u2") * 257, "TIFF"), grey),
-        "bmp": (encode(rgb, "BMP"), rgb),
-        "bmp gray": (encode(grey, "BMP"), grey),
-        "bmp palette": (encode(palette, "BMP"), palette),
-        "gif": (encode(palette, "GIF"), palette),
-        "webp": (encode(rgb, "WEBP", lossless=True), rgb),
-        "tiff": (encode(rgb, "TIFF"), rgb),
-        "1x1": (encode(noise(1, 1)), Image.fromarray(noise(1, 1))),
-    }
-
-
-@pytest.mark.parametrize("name", variants())
-def test_the_graph_decodes_what_is_stored(name):
-    encoded, image = variants()[name]
-    stored = verified(encoded)
-    expected = np.asarray(image.convert("RGB"))
-    np.testing.assert_array_equal(decode(stored, 3), expected)
-    expected = np.asarray(image.convert("L"), int)[..., None]
-    assert abs(decode(stored, 1) - expected).max() <= 1  # rounding of the sum
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_the_graph_decodes_stored_jpegs(mode):
-    rows = np.linspace(0, 255, 20).astype("u1")
-    image = Image.fromarray(np.tile(rows, (9, 1))).convert("RGB").convert(mode)
-    stored = verified(encode(image, "JPEG", quality=95))
-    difference = decode(stored, 3) - np.asarray(image.convert("RGB"), int)
-    assert abs(difference).max() <= 6
-    assert decode(stored, 1).shape == (9, 20, 1)
-
-
-def test_intact_jpeg_and_png_are_stored_unchanged():
-    for kind in ("JPEG", "PNG"):
-        encoded = encode(color(), kind)
-        assert verified(encoded) == encoded
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF"])
-@pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.95])
-def test_truncated_images_are_rejected(kind, kept):
-    encoded = encode(noise(40, 50), kind)
-    with pytest.raises(UnreadableError):
-        verified(encoded[: int(len(encoded) * kept)])
-
-
-def test_every_flipped_bit_of_a_png_is_found_or_harmless():
-    encoded = encode(color())
-    for position in range(0, len(encoded), 7):
-        flipped = bytearray(encoded)
-        flipped[position] ^= 1
-        try:
-            stored = verified(bytes(flipped))
-        except UnreadableError:
-            continue
-        np.testing.assert_array_equal(decode(stored, 3), color())
-
-
-def test_sizes_are_refused_before_they_are_decoded():
-    bomb = bytearray(encode(np.zeros((8, 8), "u1")))
-    for side, reason in ((8001, "8001x8001"), (60_000, "too large")):
-        bomb[16:24] = struct.pack(">ii", side, side)
-        bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
-        with pytest.raises(UnreadableError, match=reason):
-            verified(bytes(bomb))
-
-
-def test_8000_by_8000_is_the_largest(monkeypatch):
-    assert verify.MAX_PIXELS == 8000 * 8000
-    monkeypatch.setattr(verify, "MAX_PIXELS", 20 * 30)
-    assert verified(encode(gray()))
-    monkeypatch.setattr(verify, "MAX_PIXELS", 20 * 30 - 1)
-    with pytest.raises(UnreadableError, match=r"30x20 pixels"):
-        verified(encode(gray()))
-
-
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
-def test_animations_are_rejected(kind):
-    first, second = (Image.fromarray(noise(9, 9, seed=s)) for s in (1, 2))
-    encoded = encode(first, kind, save_all=True, append_images=[second])
-    with pytest.raises(UnreadableError, match=r"2 frames"):
-        verified(encoded)
-
-
-def test_float_images_are_rejected():
-    with pytest.raises(UnreadableError, match=r"mode F"):
-        verified(encode(np.zeros((3, 3), np.float32), "TIFF"))
-
-
-# STL-10.
-
-
-def write_stl10(folder, images, labels, prefix="train"):
-    content = images.transpose(0, 3, 2, 1).tobytes()
-    put(folder / f"{prefix}_X.bin", content)
-    if labels is not None:
-        put(folder / f"{prefix}_y.bin", (labels + 1).astype("u1").tobytes())
-
-
-STL10_CLASSES = tuple("abcdefghij")
-
-
-def test_stl10_pixels_are_exact(tmp_path):
-    images, labels = noise(10, 96, 96, 3), np.arange(10)
-    write_stl10(tmp_path, images, labels)
-    write_stl10(tmp_path, images[:2], None, "unlabeled")
-    source = open_("stl10", tmp_path, STL10_CLASSES)
-    found = read(source, "train")
-    assert [record.label for record in found] == list(range(10))
-    stored = [decode(record.encoded, 3) for record in found]
-    np.testing.assert_array_equal(stored, images)
-    assert [record.label for record in read(source, "unlabelled")] == [-1, -1]
-
-
-def test_damaged_stl10_files_are_named(tmp_path):
-    write_stl10(tmp_path, noise(3, 96, 96, 3), np.array([0, 9, 10]))
-    source = open_("stl10", tmp_path, STL10_CLASSES)
-    with pytest.raises(DataError, match=r"train_y.bin has label 11"):
-        read(source, "train")
-    with pytest.raises(DataError, match=r"no split 'unlabelled'"):
-        source.work("unlabelled")
-    with open(tmp_path / "train_X.bin", "ab") as file:
-        file.truncate(5 * 27648 // 2)
-    with pytest.raises(DataError, match=r"train_X.bin is truncated"):
-        source.work("train")
-    write_stl10(tmp_path, noise(3, 96, 96, 3), np.array([0, 9]))
-    with pytest.raises(DataError, match=r"3 images but .* 2 labels"):
-        source.work("train")
-    (tmp_path / "train_y.bin").unlink()
-    with pytest.raises(DataError, match=r"train_y.bin does not exist"):
-        source.work("train")
-
-
-# TFRecord.
-
-
-def example(**features):
-    def feature(value):
-        if isinstance(value, bytes):
-            return tf.train.Feature(
-                bytes_list=tf.train.BytesList(value=[value])
-            )
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-    made = {name: feature(value) for name, value in features.items()}
-    return tf.train.Example(
-        features=tf.train.Features(feature=made)
-    ).SerializeToString()
-
-
-def write_tfrecord(path, examples, compression=""):
-    options = tf.io.TFRecordOptions(compression_type=compression)
-    with tf.io.TFRecordWriter(str(path), options) as writer:
-        for serialized in examples:
-            writer.write(serialized)
-
-
-@pytest.mark.parametrize("compression", ["", "GZIP"])
-def test_tfrecord_by_content_not_by_name(tmp_path, compression):
-    images = noise(3, 4, 4, 3)
-    for name in ("a.tfrecord", "a.tfrecord.gz"):
-        examples = [
-            example(image=encode(image), label=i % 2)
-            for i, image in enumerate(images)
-        ]
-        write_tfrecord(tmp_path / name, examples, compression)
-        found = read(open_("tfrecord", tmp_path / name), "train")
-        assert [x.id for x in found] == [f"{name}:000000{i}" for i in range(3)]
-        assert [x.label for x in found] == [0, 1, 0]
-        stored = [decode(x.encoded, 3) for x in found]
-        np.testing.assert_array_equal(stored, images)
-
-
-def test_tfrecord_folders_and_patterns(tmp_path):
-    picture = encode(noise(2, 2))
-    for index, name in enumerate(("x-train-1", "x-train-2", "x_test")):
-        made = example(image=picture, label=1, id=f"é{index}".encode())
-        write_tfrecord(tmp_path / f"{name}.tfrecord", [made])
-    write_tfrecord(tmp_path / "unlabelled.tfrecord", [example(image=picture)])
-    put(tmp_path / "README", b"not read")
-    folder = open_("tfrecord", tmp_path)
-    pattern = open_("tfrecord", tmp_path / "*.tfrecord")
-    for source in (folder, pattern):
-        assert [x.id for x in read(source, "train")] == ["é0", "é1"]
-        assert [x.id for x in read(source, "test")] == ["é2"]
-        assert [x.label for x in read(source, "unlabelled")] == [-1]
-    assert folder.fingerprint() == pattern.fingerprint()
-    with pytest.raises(DataError, match=r"\?.absent holds no data"):
-        open_("tfrecord", tmp_path / "?.absent").work("train")
-
-
-@pytest.mark.parametrize("compression", ["", "GZIP"])
-@pytest.mark.parametrize("kind", ["truncated", "last byte", "flipped", "text"])
-def test_damaged_tfrecords_are_named(tmp_path, compression, kind):
-    path = tmp_path / "a.tfrecord"
-    picture = encode(noise(20, 20))
-    made = [example(image=picture, label=0) for _ in range(9)]
-    write_tfrecord(path, made, compression)
-    content = bytearray(path.read_bytes())
-    if kind == "flipped":
-        content[len(content) // 2] ^= 16
-    kept = {"truncated": len(content) // 2, "last byte": len(content) - 1}
-    content = content[: kept.get(kind)] if kind != "text" else b"hello " * 9
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"a.tfrecord") as error:
-        read(open_("tfrecord", path), "train")
-    assert "\n" not in str(error.value)
-
-
-def test_tfrecords_of_other_shape_are_named(tmp_path):
-    path = tmp_path / "a.tfrecord"
-    picture = encode(noise(2, 2))
-    cases = {
-        b"no example \xff": "record 0 is no tf.Example",
-        example(label=0): "one value of 'image'.*features are label",
-        example(image=picture): "one value of 'label'",
-        example(image=picture, label=b"0"): r"one value of 'label' \(int64",
-        example(image=picture, label=-1): "label -1; expected 0 to 1",
-    }
-    for content, message in cases.items():
-        write_tfrecord(path, [content])
-        with pytest.raises(DataError, match=message):
-            read(open_("tfrecord", path), "train")
-    write_tfrecord(path, [])
-    with pytest.raises(DataError, match=r"holds no records"):
-        read(open_("tfrecord", path), "train")
-
-
-def test_bad_images_of_a_tfrecord_are_named(tmp_path):
-    path = tmp_path / "a.tfrecord"
-    write_tfrecord(path, [example(image=b"no", label=0, id=b"left/1")])
-    (rejected,) = read(open_("tfrecord", path), "train")
-    assert isinstance(rejected, Rejected)
-    assert rejected.id == "left/1"
-
-
-@pytest.mark.skipif(not CIFAR.is_file(), reason=f"needs {CIFAR.name}")
-def test_real_cifar10_is_divided_by_id():
-    classes = tuple("0123456789")
-    source = open_("tfrecord", CIFAR, classes, holdout=0.01)
-    found = read(source, "test")
-    assert all(isinstance(x, Record) for x in found)
-    assert 440 < len(found) < 560
-    assert decode(found[0].encoded, 3).shape == (32, 32, 3)
-    labels = {x.id.split("/")[1]: x.label for x in found}
-    assert labels["airplane"] == 0
-    assert labels["truck"] == 9
-
-
-# TFDS.
-
-
-@pytest.mark.slow
-def test_tfds_stl10_from_made_files(tmp_path, monkeypatch):
-    import tensorflow_datasets as tfds
-
-    binary = tmp_path / "fetched" / "stl10_binary"
-    images = noise(20, 96, 96, 3)
-    write_stl10(binary, images, np.arange(20) % 10)
-    write_stl10(binary, images[:10], np.arange(10), "test")
-    write_stl10(binary, images[:5], None, "unlabeled")
-    put(binary / "class_names.txt", "\n".join(STL10_CLASSES).encode())
-    monkeypatch.setattr(
-        tfds.download.DownloadManager,
-        "download_and_extract",
-        lambda self, url: str(tmp_path / "fetched"),
-    )
-    path = f"stl10@{tmp_path / 'prepared'}"
-    source = open_("tfds", path, STL10_CLASSES, pretrain_split="unlabelled")
-    monkeypatch.setattr("gim_tf.data.sources.tfds.PIECE", 7)
-    assert len(source.work("train")) == 3
-    found = read(source, "train")
-    assert Counter(x.label for x in found) == dict.fromkeys(range(10), 2)
-    stored = {decode(x.encoded, 3).tobytes() for x in found}
-    assert stored == {image.tobytes() for image in images}
-    counts = records.write_records(source, tmp_path / "records")
-    assert counts == {"unlabelled": 5, "train": 20, "test": 10}
-    assert source.fingerprint() == source.fingerprint()
-    with pytest.raises(DataError, match=r"has 10 classes, data.class_names"):
-        open_("tfds", path).work("train")
-
-
-def test_an_unknown_tfds_name_is_one_line(tmp_path):
-    with pytest.raises(DataError, match=r"TFDS cannot prepare 'no_such'") as e:
-        open_("tfds", f"no_such@{tmp_path}").work("train")
-    assert "\n" not in str(e.value)

@@ -9,9 +9,11 @@ from pathlib import Path
 from gim_tf.data.records import UNLABELLED, WorkItem
 from gim_tf.data.sources.base import Found, Reader
 from gim_tf.data.sources.files import damage, fingerprint_files
+from gim_tf.data.sources.verify import UnreadableError
 from gim_tf.errors import DataError
 
 PIECE = 256
+MAX_BYTES = 2**29  # above the raw size of the largest image that is accepted
 
 
 class FolderReader(Reader):
@@ -34,7 +36,8 @@ class FolderReader(Reader):
 
     def fingerprint(self) -> str:
         """Hash of all files that are not hidden."""
-        return fingerprint_files(self.path, map(Path, _files(self.path)))
+        files = [Path(name) for name in _files(self.path)]
+        return fingerprint_files(self.path, filter(Path.is_file, files))
 
     def _splits(self) -> tuple[str, ...]:
         found = {
@@ -73,8 +76,14 @@ class FolderReader(Reader):
             yield Found(Path(member).as_posix(), label, self.path / member)
 
     def _encoded(self, raw: Path) -> bytes:
-        with damage(raw):
+        if not raw.is_file():  # a pipe would be waited for, for ever
+            raise UnreadableError("no regular file, or a broken link")
+        try:
+            if raw.stat().st_size > MAX_BYTES:
+                raise UnreadableError(f"more than {MAX_BYTES} bytes")
             return super()._encoded(raw.read_bytes())
+        except OSError as error:
+            raise UnreadableError(f"not readable, {error.strerror}") from error
 
     def _root(self, split: str) -> Path:
         """Folder whose folders are the classes of a split."""
