@@ -1,0 +1,57 @@
+"""A tiny experiment on which everything runs in seconds."""
+
+import numpy as np
+import pytest
+
+from gim_tf import config, experiments
+
+TINY = (
+    "stack.encoder.planes=[4, 6, 8]",
+    "stack.encoder.stem_channels=4",
+    "training.batch_size=8",
+    "training.num_steps=6",
+    "training.log_every=2",
+    "training.checkpoint_every=2",
+    "probe.epochs=2",
+)
+
+
+@pytest.fixture()
+def tiny():
+    return config.resolve(experiments.get("fashion_mnist_gim"), TINY)
+
+
+@pytest.fixture()
+def grid():
+    """A batch of grids and labels that fit `tiny`."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(3, 7, 7, 8, 8, 1)).astype(np.float32)
+    return x, np.array([0, 3, -1])
+
+
+@pytest.fixture()
+def tiny_records(tmp_path):
+    """Records of 40 training and 20 test images; returns their directory."""
+    from gim_tf.data import records
+    from gim_tf.data.shards import ShardWriter
+
+    directory = tmp_path / "records"
+    generator = np.random.default_rng(1)
+    for split, count in (("train", 40), ("test", 20)):
+        with ShardWriter(directory / f"Split-{split}") as writer:
+            for index in range(count):
+                pixels = generator.integers(0, 256, (28, 28, 1), np.uint8)
+                writer.write(
+                    records.to_example(
+                        records.Record(
+                            f"{split}/{index}", index % 10, split, png(pixels)
+                        )
+                    )
+                )
+    return directory
+
+
+def png(pixels):
+    import tensorflow as tf
+
+    return tf.io.encode_png(pixels).numpy()

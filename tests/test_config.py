@@ -1,0 +1,81 @@
+"""Configurations round-trip, refuse what cannot run, and say why."""
+
+import dataclasses
+import json
+
+import pytest
+
+from gim_tf import config, experiments
+from gim_tf.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_every_experiment_validates_and_survives_json(name):
+    experiment = experiments.get(name)
+    config.validate(experiment)
+    assert experiment.name == name
+    text = config.to_json(experiment)
+    assert config.from_dict(json.loads(text)) == experiment
+
+
+def test_overrides_by_dotted_path(tiny):
+    changed = config.resolve(
+        tiny,
+        [
+            "training.num_steps=200",
+            "stack.objective.num_negatives=8",
+            "view.mean=[0.5]",
+            "data.path=some/where",
+        ],
+    )
+    assert changed.training.num_steps == 200
+    assert changed.stack.objective.num_negatives == 8
+    assert changed.view.mean == (0.5,)
+    assert changed.data.path == "some/where"
+    assert config.differing_keys(
+        config.to_dict(tiny), config.to_dict(changed)
+    ) == [
+        "data.path",
+        "stack.objective.num_negatives",
+        "training.num_steps",
+        "view.mean",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.num_step=3", "nearest known one is 'training.num_steps'"),
+        ("training", "KEY=VALUE"),
+        ("training.num_steps=many", "must be of type int"),
+        ("training.num_steps=True", "must be of type int"),
+        ("training.num_steps=0", "must be >= 1"),
+        ("training.schedule=greedy", "must be one of"),
+        ("stack.objective.skip_steps=3", "smaller than the 7 grid rows"),
+        ("stack.objective.kind=nothing", "must be one of"),
+        ("stack.module_sizes=[1, 1]", "sum to the 4 blocks"),
+        ("view.mean=[0.1, 0.2]", "1 values each"),
+        ("view.crop_size=64", "patch_size <= crop_size <= pad_to"),
+    ],
+)
+def test_what_cannot_run_is_refused_in_one_line(tiny, override, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        config.resolve(tiny, [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_experiment_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigError, match="'stl10_gim'"):
+        experiments.get("stl_gim")
+
+
+def test_configurations_are_frozen(tiny):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tiny.training.num_steps = 3
+
+
+def test_the_fingerprint_follows_the_values(tiny):
+    same = config.resolve(tiny, ["training.seed=0"])
+    other = config.resolve(tiny, ["training.seed=1"])
+    assert config.fingerprint(tiny) == config.fingerprint(same)
+    assert config.fingerprint(tiny) != config.fingerprint(other)

@@ -1,0 +1,132 @@
+"""The paper's claim, as mathematics: modules train apart, and it is exact."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gim_tf import build, config
+
+SUPERVISED = ("stack.objective={'kind': 'supervised'}",)
+
+
+def objectives(tiny):
+    """`tiny` with every objective that an experiment can name."""
+    values = config.to_dict(tiny)
+    supervised = dict(values["stack"], objective={"kind": "supervised"})
+    yield tiny
+    yield config.from_dict({**values, "stack": supervised})
+
+
+def test_T9_no_module_s_loss_reaches_another_module(tiny, grid):  # noqa: N802
+    x, labels = grid
+    for experiment in objectives(tiny):
+        stack = build.build_stack(experiment)
+        with tf.GradientTape(persistent=True) as tape:
+            losses, z = [], tf.constant(x)
+            for module in stack.gim_modules:
+                output = module(z, tf.constant(labels), training=True)
+                losses.append(output.loss)
+                z = output.z
+        for k, loss in enumerate(losses):
+            for j, module in enumerate(stack.gim_modules):
+                found = tape.gradient(loss, module.trainable_variables)
+                assert all((g is None) == (j != k) for g in found)
+
+
+def test_one_tape_a_module_equals_one_tape_over_the_summed_loss(tiny, grid):
+    x, labels = (tf.constant(a) for a in grid)
+    apart, together = build.build_stack(tiny), build.build_stack(tiny)
+    trainer = build.build_trainer(tiny, apart)
+    variables = together.trainable_variables
+    optimizer = keras.optimizers.Adam(
+        tiny.training.learning_rate, epsilon=tiny.training.epsilon
+    )
+    optimizer.build(variables)
+    for _ in range(3):
+        trainer.compiled_step(x, labels, (True, True, True))
+        with tf.GradientTape() as tape:
+            z, total = x, 0.0
+            for module in together.gim_modules:
+                output = module(z, labels, training=True)
+                total += output.loss
+                z = output.z
+        optimizer.apply(tape.gradient(total, variables), variables)
+    for ours, theirs in zip(
+        apart.trainable_variables, variables, strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+def test_a_module_that_is_not_trained_stays_as_it_is(tiny, grid):
+    x, labels = (tf.constant(a) for a in grid)
+    stack = build.build_stack(tiny)
+    trainer = build.build_trainer(tiny, stack)
+    before = [[v.numpy() for v in m.variables] for m in stack.gim_modules]
+    metrics = trainer.compiled_step(x, labels, (False, True, False))
+    assert list(metrics) == ["module_2"]
+    for index, module in enumerate(stack.gim_modules):
+        same = all(
+            np.array_equal(a, b.numpy())
+            for a, b in zip(before[index], module.variables, strict=True)
+        )
+        assert same == (index != 1)
+
+
+def test_initial_losses_are_close_to_chance(tiny, grid):
+    stack = build.build_stack(tiny)
+    z = tf.constant(grid[0])
+    for module in stack.gim_modules:
+        output = module(z)
+        assert output.loss.numpy() == pytest.approx(np.log(17), abs=0.1)
+        z = output.z
+
+
+def test_a_phase_is_one_trace(tiny, grid):
+    x, labels = (tf.constant(a) for a in grid)
+    trainer = build.build_trainer(tiny, build.build_stack(tiny))
+    for _ in range(3):
+        trainer.compiled_step(x, labels, (True, True, True))
+    assert trainer.compiled_step.experimental_get_tracing_count() == 1
+
+
+def test_the_next_module_waits_until_activations_are_free(tiny, grid):
+    """In the graph, all of module 2 depends on module 1's gradients."""
+    x, labels = (tf.constant(a) for a in grid)
+    trainer = build.build_trainer(tiny, build.build_stack(tiny))
+    graph = trainer.compiled_step.get_concrete_function(
+        x, labels, (True, True, True)
+    ).graph
+    handover = [
+        op
+        for op in graph.get_operations()
+        if op.type == "Identity" and len(op.control_inputs) >= 7
+    ]
+    gradients = [m.trainable_variables for m in trainer.stack.gim_modules]
+    assert [len(op.control_inputs) for op in handover] == [
+        len(g) for g in gradients
+    ]
+    assert handover[0] in _ancestors(handover[1])
+
+
+def _ancestors(operation):
+    seen, queue = set(), [operation]
+    while queue:
+        op = queue.pop()
+        for parent in (*op.control_inputs, *(t.op for t in op.inputs)):
+            if parent not in seen:
+                seen.add(parent)
+                queue.append(parent)
+    return seen
+
+
+def test_greedy_supervised_ignores_examples_without_a_label(tiny, grid):
+    *_, supervised = objectives(tiny)
+    x, labels = grid
+    stack = build.build_stack(supervised)
+    module = stack.gim_modules[0]
+    with_unknown = module(tf.constant(x), tf.constant(labels)).loss
+    without = module(tf.constant(x[:2]), tf.constant(labels[:2])).loss
+    assert with_unknown.numpy() == pytest.approx(without.numpy(), abs=1e-6)
+    unknown = tf.constant([-1, -1, -1], tf.int64)
+    assert module(tf.constant(x), unknown).loss.numpy() == 0.0

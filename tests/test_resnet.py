@@ -1,0 +1,98 @@
+"""The encoder's shapes, parameters, padding and initial weights."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gim_tf import build, config, experiments
+from gim_tf.encoders.resnet import PaddedConv2D, PreActivationBlock
+from tests import reference
+
+
+def count(layer):
+    return sum(int(np.prod(v.shape)) for v in layer.trainable_variables)
+
+
+def test_the_paper_s_vision_model_has_the_paper_s_parameters():
+    stack = build.build_stack(experiments.get("stl10_gim"))
+    encoders = [count(m.encoder) for m in stack.gim_modules]
+    predictors = [count(m.objective) for m in stack.gim_modules]
+    assert encoders == [216_064, 1_216_000, 7_088_128]
+    assert predictors == [327_680, 1_310_720, 5_242_880]
+    assert count(stack) == 15_401_472
+    x = tf.zeros((1, 7, 7, 16, 16, 1))
+    shapes = []
+    for module in stack.gim_modules:
+        x = module.encode(x)
+        shapes.append(tuple(x.shape[3:]))
+    assert shapes == [(16, 16, 256), (8, 8, 512), (4, 4, 1024)]
+
+
+def test_the_resnet_34_variant_has_its_parameters():
+    experiment = config.resolve(
+        experiments.get("stl10_gim"), ["stack.encoder.block=basic"]
+    )
+    stack = build.build_stack(experiment)
+    assert sum(count(m.encoder) for m in stack.gim_modules) == 8_157_568
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [7, 8])
+def test_convolutions_pad_symmetrically(kernel, stride, side):
+    layer = PaddedConv2D(2, 3, kernel, strides=stride, seed=1)
+    x = np.random.default_rng(0).normal(size=(2, side, side, 2))
+    y = layer(x.astype(np.float32))
+    expected = reference.conv2d(
+        x, layer.kernel.numpy(), layer.bias.numpy(), stride
+    )
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    assert layer.compute_output_shape(x.shape) == tuple(y.shape)
+
+
+def test_initial_weights_are_uniform_in_one_over_root_fan_in():
+    layer = PaddedConv2D(16, 64, 3, seed=0)
+    layer.build((None, 8, 8, 16))
+    bound = 1 / np.sqrt(16 * 9)
+    for values in (layer.kernel.numpy(), layer.bias.numpy()):
+        assert np.abs(values).max() <= bound
+        assert np.abs(values).max() > 0.9 * bound
+        assert np.std(values) == pytest.approx(bound / np.sqrt(3), rel=0.25)
+
+
+def test_no_two_layers_start_alike():
+    stack = build.build_stack(experiments.get("fashion_mnist_gim"))
+    kernels = [
+        v.numpy().ravel()[:8]
+        for v in stack.trainable_variables
+        if v.shape.num_elements() >= 8
+    ]
+    assert len({k.tobytes() for k in kernels}) == len(kernels)
+
+
+def test_a_block_has_its_activation_first_and_none_after():
+    block = PreActivationBlock(kind="basic", in_channels=3, planes=3, seed=0)
+    x = -tf.ones((1, 4, 4, 3))
+    block(x)
+    for convolution in block.convolutions:
+        convolution.bias.assign(tf.zeros_like(convolution.bias))
+    # relu(x) = 0, so only the identity shortcut is left, negative as it is.
+    np.testing.assert_array_equal(block(x), x)
+
+
+def test_blocks_survive_serialization():
+    block = PreActivationBlock(
+        kind="bottleneck", in_channels=4, planes=2, strides=2, seed=3
+    )
+    copy = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(block)
+    )
+    x = tf.random.stateless_normal((2, 6, 6, 4), (0, 1))
+    np.testing.assert_array_equal(block(x), copy(x))
+    assert block.compute_output_shape((2, 6, 6, 4)) == (2, 3, 3, 8)
+
+
+def test_an_even_kernel_is_refused():
+    with pytest.raises(ValueError, match="odd"):
+        PaddedConv2D(1, 1, 4)
