@@ -1,0 +1,67 @@
+# What a person or CI does here; `make help` lists it.
+
+SHELL := /bin/bash
+BIN := .venv/bin
+EXPERIMENT ?= fashion_mnist_gim
+# TensorFlow's notes about CUDA and CPU features are no test result.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help run test setup format format-check lint imports types bazel unit \
+	pipeline-test clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
+		sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
+
+run: setup ## train, probe, export and report: EXPERIMENT=fashion_mnist_gim
+	@$(BIN)/gim run --experiment $(EXPERIMENT) --output-dir outputs/$(EXPERIMENT)
+
+# Cheapest first.
+test: format-check lint imports types bazel unit pipeline-test ## all checks and tests
+
+setup: ## make .venv with Python 3.10 and the pinned packages, once
+	@PYTHON="$(PYTHON)" tools/setup.sh
+
+format: setup ## rewrite the code in the project's format
+	@$(BIN)/ruff check --quiet --select I --fix .
+	@$(BIN)/ruff format .
+
+format-check: setup
+	@echo "== format: ruff"
+	@$(BIN)/ruff format --check --quiet --diff .
+
+lint: setup ## ruff's rules
+	@echo "== lint: ruff"
+	@$(BIN)/ruff check --quiet .
+
+imports: setup ## the direction of imports
+	@echo "== imports: import-linter"
+	@$(BIN)/lint-imports --no-cache >.venv/imports.log 2>&1 || \
+		{ cat .venv/imports.log; exit 1; }
+
+types: setup ## type hints
+	@echo "== types: mypy"
+	@$(BIN)/mypy --no-error-summary
+
+# Bazel runs the python3 that is first on PATH.
+bazel: setup ## build and test the layers with Bazel, where there is one
+	@if command -v bazel >/dev/null; then \
+		echo "== layers: bazel"; \
+		PATH="$(CURDIR)/$(BIN):$$PATH" bazel test //... ; \
+	else \
+		echo "== layers: skipped, no bazel (Debian: bazel-bootstrap)"; \
+	fi
+
+unit: setup ## tests without TFX
+	@echo "== unit tests: pytest"
+	@$(BIN)/pytest -q -m "not pipeline and not slow"
+
+pipeline-test: setup ## tests that run TFX pipelines
+	@echo "== pipeline tests: pytest"
+	@$(BIN)/pytest -q -m "pipeline and not slow"
+
+clean: ## remove .venv and what tools leave behind; outputs/ stays
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
