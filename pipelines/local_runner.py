@@ -8,11 +8,9 @@ Everything lands below one output directory:
     serving/<experiment>/<version>    pushed models
 """
 
-import contextlib
 import json
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,17 +21,15 @@ from tfx.utils import path_utils
 
 from gim_tf import config
 from gim_tf.data.sources import open_source
-from gim_tf.errors import DataError, GimError
 from gim_tf.training.run_directory import RunDirectory
 from pipelines import lineage, pusher, run_report
 from pipelines.lineage import ComponentRun
 from pipelines.observe import MemorySampler, Progress, Report, logs_to
 from pipelines.pipeline import create_pipeline
+from pipelines.plain_errors import plain_errors
 from pipelines.record_schema import write_schema
 from pipelines.settings import Options, Places, training_run
 
-# What Beam appends to the message of an exception that it passes on.
-_BEAM_SUFFIX = re.compile(r" \[while running '.*", re.S)
 _METADATA = "metadata.sqlite"
 
 
@@ -90,7 +86,7 @@ def run(
         output directory has the details.
     """
     directory = Path(output_dir).absolute()
-    with _disk_errors(directory), RunDirectory(directory).locked():
+    with plain_errors(directory), RunDirectory(directory).locked():
         return _run_locked(
             experiment,
             directory,
@@ -113,7 +109,7 @@ def _run_locked(
     places = Places.under(
         str(directory),
         name=experiment.name,
-        schema_file=write_schema(experiment.data, directory / "schema"),
+        schema_file=write_schema(experiment.data, f"{directory}/schema"),
     )
     metadata = tfx.orchestration.metadata.sqlite_metadata_connection_config(
         str(directory / _METADATA)
@@ -127,11 +123,11 @@ def _run_locked(
             options=options,
             metadata_config=metadata,
         )
-        with _plain_errors():
-            tfx.orchestration.LocalDagRunner().run(
-                pipeline, run_options=_partial(*nodes)
-            )
+        tfx.orchestration.LocalDagRunner().run(
+            pipeline, run_options=_partial(*nodes)
+        )
         components = lineage.last_run(metadata, memory.peak)
+        _check_complete(components)
         logs = f"{places.tensorboard_dir}/"
         logs += training_run(experiment, fingerprint)
         summary = _finish(experiment, directory, places, components, logs)
@@ -176,6 +172,15 @@ def _partial(from_nodes: Sequence[str], to_nodes: Sequence[str]) -> Any:
     )
 
 
+def _check_complete(components: dict[str, ComponentRun]) -> None:
+    """TFX logs a component whose inputs are missing, and goes on."""
+    for run in components.values():
+        if run.state not in ("ran", "cached"):
+            raise RuntimeError(
+                f"Component {run.component} {run.state}; see pipeline.log."
+            )
+
+
 def _restore_push(components: dict[str, ComponentRun], places: Places) -> None:
     """Pushes again what a cached Push pushed and somebody removed since."""
     record = Path(components["Push"].output("pushed")) / "pushed.json"
@@ -186,38 +191,3 @@ def _restore_push(components: dict[str, ComponentRun], places: Places) -> None:
             path_utils.serving_model_path(model), places.serving_dir
         )
         record.write_text(json.dumps({"pushed_to": again}))
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Raises the `GimError` inside whatever TFX and Beam made of it."""
-    try:
-        yield
-    except Exception as error:
-        original = _gim_error(error)
-        if original is None:
-            raise
-        raise original from error
-
-
-def _gim_error(error: BaseException) -> GimError | None:
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, GimError):
-        found = found.__cause__ or found.__context__
-    if found is None:
-        return None
-    message = _BEAM_SUFFIX.sub("", str(found))
-    if message != str(found):
-        found.args = (message,)
-    return found
-
-
-@contextlib.contextmanager
-def _disk_errors(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"Cannot write below {directory}: {error.strerror or error}. Free "
-            "space or permissions there, or choose another output directory."
-        ) from error

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -20,14 +21,23 @@ def record_schema(data: DataConfig) -> schema_pb2.Schema:
     return schema
 
 
-def write_schema(data: DataConfig, directory: str | Path) -> str:
-    """Writes the schema and returns its path, named by its content.
+def schema_path(data: DataConfig, directory: str) -> str:
+    """Where the schema goes: TFX takes the path as the cache key.
 
-    TFX takes the path, not the content, as the cache key.
+    So the name is a hash of the content.
     """
-    text = text_format.MessageToString(record_schema(data))
-    name = hashlib.sha256(text.encode()).hexdigest()[:12]
-    path = Path(directory) / f"schema-{name}.pbtxt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return str(path)
+    name = hashlib.sha256(_text(data).encode()).hexdigest()[:12]
+    return f"{directory.rstrip('/')}/schema-{name}.pbtxt"
+
+
+def write_schema(data: DataConfig, directory: str) -> str:
+    """Writes the schema and returns its path."""
+    path = schema_path(data, directory)
+    tf.io.gfile.makedirs(directory)
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(_text(data))
+    return path
+
+
+def _text(data: DataConfig) -> str:
+    return text_format.MessageToString(record_schema(data))

@@ -75,7 +75,7 @@ def write(
     _replace(page, render(content))
     text = json.dumps(summary, indent=2) + "\n"
     _replace(os.path.join(directory, "summary.json"), text)
-    return summary
+    return json.loads(text)
 
 
 def _data(data: config.DataConfig, report: Mapping[str, Any]) -> dict[str, Any]:

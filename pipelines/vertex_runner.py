@@ -1,0 +1,55 @@
+"""Compiles the pipeline for Vertex AI; needs no network and no credentials."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tfx import v1 as tfx
+
+from gim_tf import config
+from pipelines.pipeline import create_pipeline
+from pipelines.record_schema import schema_path
+from pipelines.settings import Options, Places
+
+
+def compile_pipeline(
+    experiment: config.Experiment,
+    root: str,
+    output_file: str | Path,
+    *,
+    image: str,
+    data_fingerprint: str,
+    beam_args: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Writes the PipelineJob as JSON and returns it.
+
+    Args:
+      experiment: what to run.
+      root: folder of everything that the pipeline writes, such as
+        gs://bucket/gim; the schema is expected below it.
+      output_file: the JSON file.
+      image: container image with this package and TFX's entry point.
+      data_fingerprint: of the source's content.
+      beam_args: flags of Beam's runner, such as Dataflow's.
+    """
+    places = Places.under(
+        root,
+        name=experiment.name,
+        schema_file=schema_path(experiment.data, f"{root}/schema"),
+    )
+    pipeline = create_pipeline(
+        experiment,
+        places,
+        data_fingerprint=data_fingerprint,
+        options=Options(beam_args=beam_args, baseline="latest"),
+    )
+    output_file = Path(output_file)
+    runner = tfx.orchestration.experimental.KubeflowV2DagRunner(
+        config=tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(
+            default_image=image
+        ),
+        output_dir=str(output_file.parent),
+        output_filename=output_file.name,
+    )
+    runner.run(pipeline, write_out=True)
+    return json.loads(output_file.read_text())

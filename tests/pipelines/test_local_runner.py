@@ -1,0 +1,274 @@
+"""The whole pipeline on this machine: caching, gates, crashes, reports.
+
+One process and one output directory for most scenarios, since TFX takes half
+a minute to import and a run takes one.
+"""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gim_tf import config
+from gim_tf.errors import CheckpointError, DataError
+from gim_tf.training.run_directory import RunDirectory
+from tests.pipelines.conftest import write_source
+
+pytestmark = pytest.mark.pipeline
+
+SECRET = "hunter2-the-secret"
+DATA = {
+    "ImportSchemaGen",
+    "RecordGen",
+    "StatisticsGen",
+    "ExampleValidator",
+    "DataGate",
+}
+LEARNING = {"Trainer", "LinearProbe", "Evaluator"}
+DECIDING = {"Bless", "Push", "Report"}
+
+KILLED_RUN = """
+import os, signal, sys
+from gim_tf import config
+from pipelines import local_runner
+
+def kill_in_training(line):
+    print(line, flush=True)
+    if "step 4/6" in line:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+experiment = config.from_dict(__import__("json").load(open(sys.argv[1])))
+local_runner.run(experiment, sys.argv[2], report=kill_in_training)
+"""
+
+
+def run(experiment, directory, overrides=(), **options):
+    from pipelines import local_runner
+
+    changed = config.resolve(experiment, overrides)
+    return local_runner.run(changed, directory, **options)
+
+
+def ran(result):
+    names = {c.component for c in result.components if c.state == "ran"}
+    return names - {"Baseline"}
+
+
+def versions(result):
+    from pipelines import pusher
+
+    name = result.summary["experiment"]
+    return pusher.versions(str(result.output_dir / "serving" / name))
+
+
+@pytest.fixture(scope="module")
+def lines():
+    return []
+
+
+@pytest.fixture(scope="module")
+def first(small, tmp_path_factory, lines):
+    directory = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIM_TEST_TOKEN", SECRET)
+        return run(small, directory, report=lines.append)
+
+
+def test_a_first_run_does_everything(first, lines):
+    assert ran(first) == DATA | LEARNING | DECIDING
+    assert lines[0] == "ImportSchemaGen: started"
+    assert any("step 6/6" in line for line in lines)
+    assert lines[-1].startswith("Report: done in ")
+    assert len([line for line in lines if line.endswith(": started")]) == 12
+
+
+def test_the_summary_is_complete(first):
+    summary = json.loads((first.output_dir / "summary.json").read_text())
+    assert summary == first.summary
+    assert summary["data"]["unlabelled"] == summary["data"]["train"] == 60
+    assert summary["data"]["test"] == 30
+    assert summary["pretrain"]["steps"] == 6
+    for name in ("module_1", "module_2"):
+        assert summary["pretrain"]["modules"][name].keys() >= {
+            "loss",
+            "chance_loss",
+            "accuracy",
+            "feature_std",
+            "effective_rank",
+        }
+        assert summary["probes"][name].keys() >= {
+            "linear_top1",
+            "linear_grid_top1",
+            "knn_top1",
+            "untrained_linear_top1",
+        }
+    assert summary["controls"].keys() >= {"raw_top1", "chance"}
+    assert summary["blessed"] is True
+    assert summary["versions"]["tfx"] == "1.16.0"
+    page = Path(summary["report"]).read_text()
+    assert Path(summary["report"]) == first.output_dir / "report.html"
+    assert "RecordGen" in page
+    for run in summary["components"]:
+        assert run["seconds"] >= 0
+        assert run["peak_mib"] > 100
+        assert run["outputs"] or run["component"] == "Baseline"
+
+
+def test_the_evaluator_agrees_with_the_probe(first):
+    import tensorflow_model_analysis as tfma
+
+    by_name = {c.component: c for c in first.components}
+    evaluation = tfma.load_eval_result(
+        by_name["Evaluator"].output("evaluation")
+    )
+    accuracy = {
+        slices: metrics[""][""]["sparse_categorical_accuracy"]["doubleValue"]
+        for slices, metrics in evaluation.slicing_metrics
+    }
+    assert len(accuracy) == 4
+    last = first.summary["probes"]["module_2"]["linear_top1"]
+    assert accuracy[()] == pytest.approx(last, abs=1e-6)
+
+
+def test_what_was_probed_is_what_is_served(first):
+    pushed = Path(first.summary["pushed_to"])
+    by_name = {c.component: c for c in first.components}
+    probed = Path(by_name["LinearProbe"].output("probed")) / "Format-Serving"
+    files = [p.relative_to(probed) for p in probed.rglob("*") if p.is_file()]
+    assert Path("manifest.json") in files
+    for file in files:
+        assert (pushed / file).read_bytes() == (probed / file).read_bytes()
+
+
+def test_a_second_run_is_cached(first, small):
+    second = run(small, first.output_dir)
+    assert ran(second) == set()
+    assert versions(second) == [1]
+    assert second.summary["pushed_to"] == first.summary["pushed_to"]
+
+
+def test_a_removed_version_is_pushed_again(first, small):
+    pushed = Path(first.summary["pushed_to"])
+    shutil.rmtree(pushed)
+    again = run(small, first.output_dir)
+    assert ran(again) == set()
+    assert again.summary["pushed_to"] == str(pushed)
+    assert pushed.exists()
+
+
+def test_a_threshold_changes_only_the_decision(first, small):
+    strict = run(small, first.output_dir, ["blessing.margin=2.0"])
+    assert ran(strict) == DECIDING
+    assert not strict.blessed
+    assert strict.summary["pushed_to"] is None
+    assert versions(strict) == [1]
+    assert strict.reasons[0].startswith("failed: module_2 reaches 0.")
+
+
+def test_a_training_setting_leaves_the_data_cached(first, small):
+    other = run(small, first.output_dir, ["training.learning_rate=0.01"])
+    assert ran(other) == LEARNING | DECIDING
+    assert versions(other) == [1, 2]
+    assert len(other.reasons) == 2  # compared with the first model
+    runs = list((first.output_dir / "training").iterdir())
+    assert len(runs) == 2
+
+
+def test_a_part_can_run_alone(first, small):
+    part = run(small, first.output_dir, to_nodes=["StatisticsGen"])
+    assert {c.component for c in part.components} < DATA
+    assert part.summary == {}
+    rest = run(small, first.output_dir, from_nodes=["Bless"])
+    assert rest.blessed
+
+
+def test_changed_data_run_again(first, small, tmp_path):
+    write_source(tmp_path, train=45)
+    moved = [f"data.path={tmp_path}"]
+    result = run(small, first.output_dir, moved, to_nodes=["DataGate"])
+    assert ran(result) == DATA - {"ImportSchemaGen"}
+    report = Path(result.components[-1].output("report"), "data.json")
+    assert json.loads(report.read_text())["counts"]["train"] == 45
+
+
+def test_ingest_gives_the_same_bytes_on_two_workers(first, small, tmp_path):
+    flags = ("--direct_running_mode=multi_threading", "--direct_num_workers=2")
+    other = run(small, tmp_path, to_nodes=["RecordGen"], beam_args=flags)
+    folders = [
+        Path(
+            next(c for c in r.components if c.component == "RecordGen").output(
+                "examples"
+            )
+        )
+        for r in (first, other)
+    ]
+    files = [sorted(folder.rglob("data_tfrecord-*")) for folder in folders]
+    assert [f.name for f in files[0]] == [f.name for f in files[1]]
+    for ours, theirs in zip(*files, strict=True):
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_the_gate_stops_before_training(small, tmp_path):
+    few = ["data.min_examples=1000"]
+    with pytest.raises(DataError, match="'train' has 60 examples") as caught:
+        run(small, tmp_path, few)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "training").exists()
+
+
+def test_a_label_out_of_range_is_one_line(small, tmp_path):
+    classes = ['data.class_names=["dark", "light"]']
+    with pytest.raises(DataError, match="label 2") as caught:
+        run(small, tmp_path, classes)
+    assert "\n" not in str(caught.value)
+    assert "while running" not in str(caught.value)
+
+
+def test_two_runs_in_one_directory_do_not_mix(first, small):
+    with (
+        RunDirectory(first.output_dir).locked(),
+        pytest.raises(CheckpointError, match="in use by process"),
+    ):
+        run(small, first.output_dir)
+
+
+@pytest.mark.parametrize("kept", [0, 0.5])
+def test_a_truncated_metadata_store_is_named(first, small, tmp_path, kept):
+    whole = (first.output_dir / "metadata.sqlite").read_bytes()
+    store = tmp_path / "metadata.sqlite"
+    store.write_bytes(whole[: int(len(whole) * kept)])
+    with pytest.raises(CheckpointError, match=r"metadata\.sqlite") as caught:
+        run(small, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_secret_of_the_environment_is_stored(first):
+    for path in first.output_dir.rglob("*"):
+        if path.is_file():
+            assert SECRET.encode() not in path.read_bytes()
+
+
+def test_a_run_killed_in_training_resumes(small, tmp_path):
+    settings = tmp_path / "settings.json"
+    settings.write_text(config.to_json(small))
+    directory = tmp_path / "run"
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_RUN, str(settings), str(directory)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    lines = []
+    result = run(small, directory, report=lines.append)
+    assert "  Resuming after step 4." in lines
+    assert not any("step 2/6" in line for line in lines)
+    assert result.summary["pretrain"]["steps"] == 6
+    assert ran(result) == LEARNING | DECIDING
+    again = run(small, directory)
+    assert ran(again) == set()
