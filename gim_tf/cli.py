@@ -116,6 +116,13 @@ def _probe(options: argparse.Namespace) -> None:
         directory / "probe",
         tensorboard_dir=directory / "tensorboard",
     )
+    sources = jobs.Sources(
+        data=str(records / "ingest.json"),
+        training=str(directory / "training"),
+        probes=str(directory / "probe"),
+        tensorboard=str(directory / "tensorboard"),
+    )
+    jobs.write_report(experiment, sources, directory)
     _report(options)
 
 

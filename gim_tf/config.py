@@ -437,7 +437,8 @@ def _convert_union(kind: Any, value: Any, where: str) -> Any:
 
 
 def _tag(kind: Any) -> str:
-    return next(f.default for f in dataclasses.fields(kind) if f.name == "kind")
+    (tag,) = typing.get_args(typing.get_type_hints(kind)["kind"])
+    return tag
 
 
 def _convert_dataclass(kind: Any, value: Any, where: str) -> Any:

@@ -1,7 +1,7 @@
 """One gradient-isolated module: encoder, context and local objective."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -107,7 +107,7 @@ class Chain(keras.layers.Layer):
         return {**super().get_config(), "blocks": blocks}
 
     @classmethod
-    def from_config(cls, config: dict[str, object]) -> "Chain":
+    def from_config(cls, config: dict[str, Any]) -> "Chain":
         config = dict(config)
         deserialize = keras.saving.deserialize_keras_object
         blocks = [deserialize(block) for block in config.pop("blocks")]

@@ -8,6 +8,7 @@ from gim_tf import config, experiments
 TINY = (
     "stack.encoder.planes=[4, 6, 8]",
     "stack.encoder.stem_channels=4",
+    "stack.objective.prediction_steps=2",
     "training.batch_size=8",
     "training.num_steps=6",
     "training.log_every=2",
@@ -16,12 +17,12 @@ TINY = (
 )
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny():
     return config.resolve(experiments.get("fashion_mnist_gim"), TINY)
 
 
-@pytest.fixture()
+@pytest.fixture
 def grid():
     """A batch of grids and labels that fit `tiny`."""
     generator = np.random.default_rng(0)
@@ -29,7 +30,7 @@ def grid():
     return x, np.array([0, 3, -1])
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny_records(tmp_path):
     """Records of 40 training and 20 test images; returns their directory."""
     from gim_tf.data import records

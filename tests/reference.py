@@ -1,4 +1,4 @@
-"""The paper's equations in slow NumPy: the twins that the tests compare with."""
+"""The paper's equations in slow NumPy: the twins that tests compare with."""
 
 import numpy as np
 
@@ -29,9 +29,7 @@ def info_nce(z, context, w_k, skip_steps, negatives):
                     drawn = negatives[k - 1][b, t, s]
                     scores = [c @ w_k[k - 1] @ rows[i] for i in drawn]
                     everything = np.array([positive, *scores])
-                    nats.append(
-                        np.log(np.exp(everything - positive).sum())
-                    )
+                    nats.append(np.log(np.exp(everything - positive).sum()))
                     ties = sum(score == positive for score in scores)
                     wins.append((positive >= max(scores)) / (1 + ties))
         losses.append(np.mean(nats))

@@ -52,9 +52,7 @@ def test_one_tape_a_module_equals_one_tape_over_the_summed_loss(tiny, grid):
                 total += output.loss
                 z = output.z
         optimizer.apply(tape.gradient(total, variables), variables)
-    for ours, theirs in zip(
-        apart.trainable_variables, variables, strict=True
-    ):
+    for ours, theirs in zip(apart.trainable_variables, variables, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 

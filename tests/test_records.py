@@ -73,7 +73,7 @@ def test_written_records_are_read_back(tmp_path):
         "fingerprint": "f",
         "counts": counts,
         "labels": {"train": {"0": 1, "1": 1}, "test": {"1": 1}},
-        "rejected": 0,
+        "num_rejected": 0,
     }
 
 

@@ -1,7 +1,7 @@
-"""The jobs, from files to files: ingest, pretrain, export, probe.
+"""The jobs, from files to files: ingest, pretrain, export, probe, report.
 
-The command line and the pipeline call the same four functions; each can be
-killed and run again.
+The command line and the pipeline call the same functions; each can be killed
+and run again.
 """
 
 from gim_tf.jobs.embedding import embed as embed
@@ -9,3 +9,6 @@ from gim_tf.jobs.exporting import export as export
 from gim_tf.jobs.ingesting import ingest as ingest
 from gim_tf.jobs.pretraining import pretrain as pretrain
 from gim_tf.jobs.probing import probe as probe
+from gim_tf.jobs.reporting import Sources as Sources
+from gim_tf.jobs.reporting import report as report
+from gim_tf.jobs.reporting import write_report as write_report

@@ -14,7 +14,7 @@ from gim_tf.config import BlessingConfig, Experiment, ProbeConfig
 from gim_tf.data import records
 from gim_tf.data.input_pipeline import TrainingData
 from gim_tf.errors import CheckpointError
-from gim_tf.inspection import pictures
+from gim_tf.inspection import pictures, tensorboard
 from gim_tf.stack import GIMStack
 from gim_tf.training import schedules
 from gim_tf.training.checkpoints import RunCheckpoints
@@ -69,7 +69,11 @@ def pretrain(
         trainer = build.build_trainer(experiment, stack)
         checkpoints = RunCheckpoints(run.path, trainer)
         start = _start(checkpoints, resume)
-        _write_pictures(experiment, data, run.path / "pictures")
+        shown = _write_pictures(experiment, data, run.path / "pictures")
+        tensorboard.write_pictures(str(tensorboard_dir), shown)
+        tensorboard.write_configuration(
+            str(tensorboard_dir), config.to_dict(experiment)
+        )
         settings = _loop_settings(experiment)
         log = _Log(run, start, stack, tensorboard_dir, settings)
         train(
@@ -206,20 +210,21 @@ def _start(checkpoints: RunCheckpoints, resume: str) -> int:
 
 def _write_pictures(
     experiment: Experiment, data: TrainingData, directory: Path
-) -> None:
-    """What the modules see, for the report."""
-    if directory.exists():
-        return
+) -> dict[str, bytes]:
+    """What the modules see, for the report; PNG bytes by name."""
     shown, grids = build.sample_views(experiment, data)
     objective = experiment.stack.objective
-    directory.mkdir()
-    (directory / "views.png").write_bytes(pictures.view_grid(shown[:32]))
-    (directory / "patches.png").write_bytes(
-        pictures.patch_grid(
+    found = {
+        "views": pictures.view_grid(shown[:32]),
+        "patches": pictures.patch_grid(
             shown[0],
             grids[0],
             stride=experiment.view.patch_stride,
             prediction_steps=getattr(objective, "prediction_steps", 0),
             skip_steps=getattr(objective, "skip_steps", 0),
-        )
-    )
+        ),
+    }
+    directory.mkdir(exist_ok=True)
+    for name, png in found.items():
+        (directory / f"{name}.png").write_bytes(png)
+    return found

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from gim_tf import build
+from gim_tf import build, config
 from gim_tf.config import Experiment
 from gim_tf.data.input_pipeline import evaluation_batches
 from gim_tf.export.saved_model import load_encoder, save_classifier
+from gim_tf.inspection import projector, tensorboard
 from gim_tf.probes.evaluation import (
     ModuleScores,
     ProbeSettings,
@@ -77,6 +79,15 @@ def probe(
         **_details(experiment, scores, trained),
     }
     _write(experiment, scores, result, Path(model_dir), Path(output_dir))
+    tensorboard.write_probes(
+        str(tensorboard_dir), result, experiment=config.to_dict(experiment)
+    )
+    projector.write_projector(
+        str(tensorboard_dir),
+        trained.test.pooled,
+        {"class": [result["class_names"][i] for i in trained.test.labels]},
+        views=splits.test_examples(),
+    )
     return result
 
 
@@ -110,6 +121,15 @@ class _Splits:
             knn_k=probe_config.knn_k,
             knn_temperature=probe_config.knn_temperature,
             seed=experiment.training.seed,
+        )
+
+    def test_examples(self) -> np.ndarray:
+        """[n, *example] uint8, all labelled examples of the test split."""
+        return np.concatenate(
+            [
+                examples.numpy()[labels.numpy() >= 0].astype(np.uint8)
+                for examples, labels in self._test
+            ]
         )
 
     def represent(

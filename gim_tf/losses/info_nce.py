@@ -5,6 +5,7 @@ Coding" (2018), equation 4; Löwe et al. (2019), equation 2.
 """
 
 import math
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -86,11 +87,11 @@ class InfoNCE(Objective):
 
     def build(
         self,
-        z_shape: tuple[int | None, ...],
-        context_shape: tuple[int | None, ...],
+        z_shape: Sequence[int],
+        context_shape: Sequence[int],
     ) -> None:
         time = z_shape[1]
-        if time is not None and time <= self.offsets[-1]:
+        if time <= self.offsets[-1]:
             raise ValueError(
                 "prediction_steps + skip_steps must be smaller than the "
                 f"{time} time steps of z, received {self.offsets[-1]}."

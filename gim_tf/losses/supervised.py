@@ -5,6 +5,7 @@ With one module it is end-to-end supervision, with several it is the paper's
 """
 
 import math
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -50,8 +51,8 @@ class Supervised(Objective):
 
     def build(
         self,
-        z_shape: tuple[int | None, ...],
-        context_shape: tuple[int | None, ...],
+        z_shape: Sequence[int],
+        context_shape: Sequence[int],
     ) -> None:
         channels = context_shape[-1]
         layer_seeds = initializers.seeds(self.seed)

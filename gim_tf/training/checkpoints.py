@@ -8,7 +8,9 @@ directory are the truth, so none can be overlooked.
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -132,7 +134,7 @@ class RunCheckpoints:
             path.unlink(missing_ok=True)
 
 
-def _tracked(variables: list) -> tf.train.Checkpoint:  # type: ignore[type-arg]
+def _tracked(variables: Sequence[Any]) -> tf.train.Checkpoint:
     """Keras variables by position, seed generators' states included."""
     return tf.train.Checkpoint(
         **{f"v{i:03d}": v.value for i, v in enumerate(variables)}

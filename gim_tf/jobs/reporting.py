@@ -1,0 +1,184 @@
+"""The job `report`: summary.json and report.html from what a run left."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from gim_tf import config
+from gim_tf.config import Experiment
+from gim_tf.errors import DataError
+from gim_tf.export.manifest import versions
+from gim_tf.inspection.report import ReportData, render
+
+PAGE = "report.html"
+SUMMARY = "summary.json"
+_SOURCES = "report_sources.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where the parts of a report lie.
+
+    Attributes:
+      data: JSON file with "counts", "fingerprint" and "num_rejected".
+      training: folder with `pretrain.json`, `history.jsonl`, `pictures/`.
+      probes: folder with `probes.json`.
+      tensorboard: log directory.
+      blessing: folder with `verdict.json`; None: nothing was judged.
+      pushed: folder with `pushed.json`; None: nothing was pushed.
+    """
+
+    data: str
+    training: str
+    probes: str
+    tensorboard: str
+    blessing: str | None = None
+    pushed: str | None = None
+
+
+def write_report(
+    experiment: Experiment,
+    sources: Sources,
+    directory: str | Path,
+    *,
+    execution: Sequence[Mapping[str, Any]] = (),
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Writes `summary.json` and `report.html`, and how to write them again.
+
+    Args:
+      experiment: the resolved configuration.
+      sources: see there.
+      directory: created if missing.
+      execution: time, memory and artifacts of each pipeline component, as
+        `gim_tf.inspection.report.ReportData` takes them.
+      overrides: the `--set` settings of the run.
+
+    Returns:
+      The content of summary.json.
+
+    Raises:
+      DataError: a part is missing or no JSON; names the file.
+    """
+    directory = str(directory)
+    probes = _json(sources.probes, "probes.json")
+    verdict = _json(sources.blessing, "verdict.json")
+    summary = {
+        "experiment": experiment.name,
+        "seed": experiment.training.seed,
+        "versions": versions(),
+        "data": _data(experiment, _json(sources.data)),
+        "pretrain": _json(sources.training, "pretrain.json"),
+        "probes": probes["modules"],
+        "controls": probes["controls"],
+        "blessed": bool(verdict.get("blessed", False)),
+        "reasons": verdict.get("reasons", []),
+        "pushed_to": _json(sources.pushed, "pushed.json").get("pushed_to"),
+        "report": os.path.join(directory, PAGE),
+        "tensorboard": sources.tensorboard,
+        "components": [dict(entry) for entry in execution],
+    }
+    page = render(
+        ReportData(
+            experiment=config.to_dict(experiment),
+            summary=summary,
+            history=_history(sources.training),
+            confusion=probes["confusion"],
+            class_names=probes["class_names"],
+            pictures=_pictures(sources.training),
+            execution=execution,
+            blessing=verdict,
+            overrides=overrides,
+            tensorboard_dir=sources.tensorboard,
+        )
+    )
+    again = {
+        "experiment": config.to_dict(experiment),
+        "sources": dataclasses.asdict(sources),
+        "execution": list(execution),
+        "overrides": list(overrides),
+    }
+    tf.io.gfile.makedirs(directory)
+    _replace(os.path.join(directory, _SOURCES), _text(again))
+    _replace(os.path.join(directory, PAGE), page)
+    _replace(os.path.join(directory, SUMMARY), _text(summary))
+    return json.loads(_text(summary))
+
+
+def report(directory: str | Path) -> dict[str, Any]:
+    """Writes the report of a finished run again; returns its summary.
+
+    Raises:
+      DataError: the directory holds no finished run.
+    """
+    path = os.path.join(directory, _SOURCES)
+    if not tf.io.gfile.exists(path):
+        raise DataError(
+            f"{directory} holds no finished run (no {_SOURCES}); run "
+            "`gim run`, or `gim pretrain` and `gim probe`, there first."
+        )
+    again = _json(path)
+    return write_report(
+        config.from_dict(again["experiment"]),
+        Sources(**again["sources"]),
+        directory,
+        execution=again["execution"],
+        overrides=again["overrides"],
+    )
+
+
+def _data(experiment: Experiment, facts: Mapping[str, Any]) -> dict[str, Any]:
+    data, counts = experiment.data, facts["counts"]
+    return {
+        # What pretraining reads, whose labels it does not see.
+        "unlabelled": counts[data.pretrain_split],
+        "train": counts[data.train_split],
+        "test": counts[data.test_split],
+        "fingerprint": facts["fingerprint"],
+        "rejected": facts["num_rejected"],
+    }
+
+
+def _history(training: str) -> list[dict[str, Any]]:
+    with tf.io.gfile.GFile(os.path.join(training, "history.jsonl")) as file:
+        return [json.loads(line) for line in file]
+
+
+def _pictures(training: str) -> dict[str, bytes]:
+    found = {}
+    pattern = os.path.join(training, "pictures", "*.png")
+    for path in sorted(tf.io.gfile.glob(pattern)):
+        with tf.io.gfile.GFile(path, "rb") as file:
+            name = os.path.basename(path).removesuffix(".png")
+            found[name] = file.read()
+    return found
+
+
+def _json(*parts: str | None) -> dict[str, Any]:
+    """Content of a JSON file; nothing where a part of its path is None."""
+    if None in parts:
+        return {}
+    path = os.path.join(*(part for part in parts if part is not None))
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            return json.loads(file.read())
+    except (tf.errors.OpError, ValueError) as error:
+        raise DataError(
+            f"{path} is missing or damaged; run the step that writes it again."
+        ) from error
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _replace(path: str, text: str) -> None:
+    with tf.io.gfile.GFile(f"{path}.partial", "w") as file:
+        file.write(text)
+    tf.io.gfile.rename(f"{path}.partial", path, overwrite=True)

@@ -1,0 +1,60 @@
+"""Batches are a function of (seed, step), whatever happened before."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from gim_tf import build, config
+from gim_tf.data.input_pipeline import evaluation_batches, training_batches
+from gim_tf.data.records import record_files
+from gim_tf.errors import ConfigError
+
+
+def take(experiment, directory, start, count):
+    files = record_files(directory, "train")
+    data = build.build_training_data(experiment, files, 40)
+    batches = itertools.islice(training_batches(data, start), count)
+    return [(b.x.numpy(), b.labels.numpy()) for b in batches]
+
+
+def test_resuming_anywhere_gives_the_same_batches(tiny, tiny_records):
+    whole = take(tiny, tiny_records, 0, 12)
+    for start in (3, 5, 9):
+        for (x, labels), (y, again) in zip(
+            whole[start:], take(tiny, tiny_records, start, 12), strict=False
+        ):
+            np.testing.assert_array_equal(x, y)
+            np.testing.assert_array_equal(labels, again)
+
+
+def test_an_epoch_has_each_example_once_in_a_new_order(tiny, tiny_records):
+    whole = take(tiny, tiny_records, 0, 10)
+    first, second = (
+        np.concatenate([labels for _, labels in part])
+        for part in (whole[:5], whole[5:])
+    )
+    assert sorted(first) == sorted(second) == sorted(list(range(10)) * 4)
+    assert np.any(first != second)
+
+
+def test_another_seed_gives_other_batches(tiny, tiny_records):
+    other = config.resolve(tiny, ["training.seed=1"])
+    ((x, _),) = take(tiny, tiny_records, 0, 1)
+    ((y, _),) = take(other, tiny_records, 0, 1)
+    assert np.any(x != y)
+
+
+def test_evaluation_keeps_order_and_the_last_partial_batch(tiny, tiny_records):
+    files = record_files(tiny_records, "test")
+    decode = build.build_decode_one(tiny)
+    batches = list(evaluation_batches(files, decode, 8))
+    assert [len(labels) for _, labels in batches] == [8, 8, 4]
+    labels = np.concatenate([labels for _, labels in batches])
+    np.testing.assert_array_equal(labels, np.arange(20) % 10)
+
+
+def test_a_batch_larger_than_the_split_is_refused(tiny, tiny_records):
+    large = config.resolve(tiny, ["training.batch_size=41"])
+    with pytest.raises(ConfigError, match="has 40 examples"):
+        take(large, tiny_records, 0, 1)

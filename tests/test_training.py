@@ -1,0 +1,269 @@
+"""Schedules, monitors, checkpoints and resuming: nothing silently lost."""
+
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gim_tf import build, config, jobs
+from gim_tf.data.records import record_files
+from gim_tf.errors import CheckpointError, TrainingError
+from gim_tf.training import monitors
+from gim_tf.training.checkpoints import RunCheckpoints
+from gim_tf.training.run_directory import RunDirectory
+from gim_tf.training.schedules import phases, total_steps, trained_at
+from tests import reference
+
+
+def weights(experiment, run_dir):
+    stack = build.build_stack(experiment)
+    trainer = build.build_trainer(experiment, stack)
+    step = RunCheckpoints(run_dir, trainer).restore_latest()
+    optimizers = [v for o in trainer.optimizers for v in o.variables]
+    return step, [v.numpy() for v in (*stack.variables, *optimizers)]
+
+
+def pretrain(experiment, records, directory, **kwargs):
+    return jobs.pretrain(
+        experiment,
+        record_files(records, "train"),
+        directory,
+        tensorboard_dir=directory / "tensorboard",
+        **kwargs,
+    )
+
+
+def test_schedules_give_every_module_its_updates():
+    together = phases("simultaneous", 3, 10)
+    in_turn = phases("sequential", 3, 10)
+    assert total_steps(together) == 10
+    assert total_steps(in_turn) == 30
+    assert trained_at(together, 9) == (True, True, True)
+    assert [trained_at(in_turn, s).index(True) for s in (0, 9, 10, 29)] == [
+        0,
+        0,
+        1,
+        2,
+    ]
+    with pytest.raises(ValueError, match="ends"):
+        trained_at(in_turn, 30)
+    with pytest.raises(ValueError, match="'sequential'"):
+        phases("greedy", 3, 10)
+
+
+def test_monitors_equal_their_definitions():
+    features = np.random.default_rng(0).normal(size=(400, 16))
+    isotropic = monitors.feature_std(tf.constant(features, tf.float32))
+    assert isotropic.numpy() == pytest.approx(1 / 4, rel=0.05)
+    assert monitors.effective_rank(
+        tf.constant(features, tf.float32)
+    ).numpy() == pytest.approx(reference.effective_rank(features), rel=1e-3)
+    constant = tf.ones((10, 16))
+    assert monitors.feature_std(constant).numpy() == 0.0
+    assert monitors.effective_rank(constant).numpy() == 1.0
+    assert monitors.is_collapsed(0.0)
+    assert not monitors.is_collapsed(1.0)
+
+
+@pytest.mark.parametrize("schedule", ["simultaneous", "sequential"])
+def test_a_run_in_two_parts_ends_like_one_in_one(
+    tiny, tiny_records, tmp_path, schedule
+):
+    tiny = config.resolve(
+        tiny, [f"training.schedule={schedule}", "training.num_steps=4"]
+    )
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    pretrain(tiny, tiny_records, whole)
+    pretrain(tiny, tiny_records, parts)
+    # As a kill between two checkpoints leaves it: newer ones never written.
+    keep = 2 if schedule == "simultaneous" else 8
+    for path in parts.glob("ckpt-*"):
+        if int(path.name.split("-")[1].split(".")[0]) > keep:
+            path.unlink()
+    (parts / "pretrain.json").unlink()
+    pretrain(tiny, tiny_records, parts)
+    (step, expected), (again, found) = (
+        weights(tiny, directory) for directory in (whole, parts)
+    )
+    assert step == again == (4 if schedule == "simultaneous" else 12)
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(a, b)
+    steps = [line["step"] for line in RunDirectory(parts).history()]
+    assert steps == sorted(set(steps))
+
+
+@pytest.fixture
+def finished(tiny, tiny_records, tmp_path):
+    tiny = config.resolve(tiny, ["training.num_steps=4"])
+    directory = tmp_path / "run"
+    section = pretrain(tiny, tiny_records, directory)
+    return tiny, directory, section
+
+
+def test_a_run_leaves_what_others_read(finished):
+    _, directory, section = finished
+    assert section == json.loads((directory / "pretrain.json").read_text())
+    assert section["steps"] == 4
+    assert list(section["modules"]) == ["module_1", "module_2", "module_3"]
+    for values in section["modules"].values():
+        assert values["chance_loss"] == pytest.approx(np.log(17))
+        assert np.isfinite(values["loss"])
+        assert values["effective_rank"] >= 1
+    assert (directory / "pictures" / "views.png").exists()
+    runs = {p.name for p in (directory / "tensorboard").iterdir()}
+    assert runs == {"module_1", "module_2", "module_3", "chance"}
+
+
+def damage(file, how):
+    content = file.read_bytes()
+    if how == "truncated":
+        file.write_bytes(content[: len(content) // 2])
+    elif how == "flipped":
+        middle = len(content) // 2
+        flipped = bytes(b ^ 0xFF for b in content[middle : middle + 64])
+        file.write_bytes(content[:middle] + flipped + content[middle + 64 :])
+    else:
+        file.unlink()
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped", "missing"])
+def test_T3_a_damaged_checkpoint_is_passed_over_by_name(  # noqa: N802
+    finished, caplog, how
+):
+    tiny, directory, _ = finished
+    damage(directory / "ckpt-4.data-00000-of-00001", how)
+    with caplog.at_level(logging.WARNING):
+        step, _ = weights(tiny, directory)
+    assert step == 2
+    assert "ckpt-4" in caplog.text
+
+
+def test_T3_without_the_newest_index_the_one_before_is_used(  # noqa: N802
+    finished,
+):
+    tiny, directory, _ = finished
+    (directory / "ckpt-4.index").unlink()
+    assert weights(tiny, directory)[0] == 2
+
+
+def test_T4_damage_to_all_checkpoints_never_restarts_silently(  # noqa: N802
+    finished, tiny_records
+):
+    tiny, directory, _ = finished
+    for file in directory.glob("ckpt-*.data*"):
+        damage(file, "truncated")
+    with pytest.raises(CheckpointError, match="none can be read"):
+        pretrain(tiny, tiny_records, directory)
+
+
+def test_T5_other_settings_are_refused_by_key(  # noqa: N802
+    finished, tiny_records
+):
+    tiny, directory, _ = finished
+    changed = config.resolve(tiny, ["training.learning_rate=0.5"])
+    with pytest.raises(CheckpointError, match=r"training\.learning_rate"):
+        pretrain(changed, tiny_records, directory)
+    probed = config.resolve(tiny, ["probe.epochs=7"])
+    pretrain(probed, tiny_records, directory)
+
+
+def test_T6_a_second_run_in_one_directory_stops_at_once(  # noqa: N802
+    tmp_path,
+):
+    run = RunDirectory(tmp_path)
+    with (
+        run.locked(),
+        pytest.raises(CheckpointError, match="in use by process"),
+        RunDirectory(tmp_path).locked(),
+    ):
+        pass
+    with run.locked():
+        pass
+
+
+def test_T8_what_is_not_finite_stops_the_run_and_is_not_saved(  # noqa: N802
+    tiny, tiny_records, tmp_path
+):
+    wild = config.resolve(
+        tiny,
+        [
+            "training.learning_rate=1e30",
+            "training.num_steps=8",
+            "training.checkpoint_every=1",
+        ],
+    )
+    directory = tmp_path / "run"
+    with pytest.raises(TrainingError, match=r"of module_\d is .* at step"):
+        pretrain(wild, tiny_records, directory)
+    for index in directory.glob("ckpt-*.index"):
+        step, found = weights(wild, directory)
+        assert f"ckpt-{step}.index" <= index.name or step
+        assert all(np.isfinite(v).all() for v in found)
+
+
+def test_resume_never_and_by_path(finished, tiny_records, tmp_path):
+    tiny, directory, _ = finished
+    with pytest.raises(CheckpointError, match="already holds"):
+        pretrain(tiny, tiny_records, directory, resume="never")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        pretrain(tiny, tiny_records, directory, resume=str(tmp_path / "no"))
+    other = tmp_path / "other"
+    pretrain(tiny, tiny_records, other, resume=str(directory / "ckpt-2.index"))
+    for a, b in zip(
+        weights(tiny, directory)[1], weights(tiny, other)[1], strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_T13_constant_input_raises_the_collapse_alarm(  # noqa: N802
+    tiny, tmp_path, caplog
+):
+    from gim_tf.data import records
+    from gim_tf.data.shards import ShardWriter
+    from tests.conftest import png
+
+    with ShardWriter(tmp_path / "records" / "Split-train") as writer:
+        for index in range(16):
+            blank = records.Record(
+                str(index), 0, "train", png(np.full((28, 28, 1), 73, np.uint8))
+            )
+            writer.write(records.to_example(blank))
+    experiment = config.resolve(
+        tiny,
+        [
+            "training.num_steps=2",
+            "view.pad_to=32",
+            "view.size=32",
+            "stack.encoder.stem_channels=4",
+        ],
+    )
+    # Cut the border out: every patch of every view is the same.
+    logging.getLogger("gim_tf").propagate = True
+    with caplog.at_level(logging.WARNING):
+        section = pretrain(experiment, tmp_path / "records", tmp_path / "run")
+    assert section["alarms"] == ["module_1", "module_2", "module_3"]
+    assert "has collapsed" in caplog.text
+
+
+def test_batch_of_one_trains(tiny, tiny_records, tmp_path):
+    one = config.resolve(
+        tiny, ["training.batch_size=1", "training.num_steps=2"]
+    )
+    section = pretrain(one, tiny_records, tmp_path / "run")
+    assert np.isfinite(section["modules"]["module_3"]["loss"])
+
+
+def test_old_checkpoints_are_removed(tiny, tmp_path):
+    stack = build.build_stack(tiny)
+    checkpoints = RunCheckpoints(
+        tmp_path, build.build_trainer(tiny, stack), keep=2
+    )
+    for step in (1, 2, 3):
+        checkpoints.save(step)
+    assert checkpoints.steps() == [2, 3]
+    assert not list(tmp_path.glob("ckpt-1*"))
+    shutil.rmtree(tmp_path)
+    assert checkpoints.restore_latest() == 0
