@@ -416,3 +416,7 @@ def _add_resume(parser: argparse.ArgumentParser) -> None:
         help="auto: from the newest checkpoint, if any (default); never: "
         "only where there is none; PATH: from that checkpoint",
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -180,9 +180,10 @@ def write_records(source: Source, directory: str | Path) -> dict[str, int]:
     """Writes all splits in use, and replaces `directory` only if all is well.
 
     Beside the splits stand `rejected.jsonl` (one `{"id", "reason"}` a line)
-    and `ingest.json` (fingerprint, counts, counts by label, number rejected). If too
-    many are rejected, nothing is replaced and their list is left beside the
-    directory, as `<directory>.rejected.jsonl`. Equal sources give equal bytes.
+    and `ingest.json` (fingerprint, counts, counts by label, number rejected).
+    If too many are rejected, nothing is replaced and their list is left beside
+    the directory, as `<directory>.rejected.jsonl`. Equal sources give equal
+    bytes.
 
     Returns:
       The number of examples of each split.

@@ -56,7 +56,7 @@ def test_data_part_is_json_of_the_data_config(tiny):
 )
 def test_every_named_source_exists(names):
     for name in names:
-        assert settings.source_hash([name]) != settings.source_hash([])
+        assert settings.source_hash((name,)) != settings.source_hash(())
 
 
 @pytest.mark.parametrize(
