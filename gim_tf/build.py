@@ -155,6 +155,7 @@ def _blocks(experiment: Experiment, seed: int) -> list[keras.layers.Layer]:
             planes=encoder.planes,
             depths=encoder.depths,
             expansion=encoder.expansion,
+            stem_strides=encoder.stem_strides,
             seed=seed,
         )
     raise ConfigError(f"No encoder of kind {encoder.kind!r}.")

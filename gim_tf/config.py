@@ -88,7 +88,8 @@ class ResNetConfig:
 
     Attributes:
       block: "basic" (two 3x3) or "bottleneck" (1x1, 3x3, 1x1 with expansion).
-      stem_channels: output channels of the first convolution (5x5, stride 1).
+      stem_channels: output channels of the first convolution (5x5).
+      stem_strides: its stride; 1 in the paper.
       planes: width of each stage; a bottleneck's output is `expansion` times
         as wide.
       depths: blocks of each stage.
@@ -100,6 +101,7 @@ class ResNetConfig:
     planes: tuple[int, ...]
     depths: tuple[int, ...]
     expansion: int = 4
+    stem_strides: int = 1
     kind: Literal["resnet"] = "resnet"
 
 

@@ -177,6 +177,7 @@ def resnet_blocks(
     planes: tuple[int, ...],
     depths: tuple[int, ...],
     expansion: int = 4,
+    stem_strides: int = 1,
     seed: int = 0,
 ) -> list[keras.layers.Layer]:
     """All blocks of the encoder in order: the stem, then stage by stage.
@@ -188,6 +189,7 @@ def resnet_blocks(
       planes: width of each stage; every stage but the first halves the side.
       depths: blocks of each stage.
       expansion: see `PreActivationBlock`.
+      stem_strides: stride of the stem.
       seed: of the initial weights.
 
     Returns:
@@ -198,6 +200,7 @@ def resnet_blocks(
         in_channels,
         stem_channels,
         STEM_KERNEL,
+        strides=stem_strides,
         seed=next(layer_seeds),
         name="stem",
     )
