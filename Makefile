@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help run test setup format format-check lint imports types bazel unit \
-	pipeline-test clean
+	fault-test pipeline-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -19,7 +19,8 @@ run: setup ## train, probe, export and report: EXPERIMENT=fashion_mnist_gim
 	@$(BIN)/gim run --experiment $(EXPERIMENT) --output-dir outputs/$(EXPERIMENT)
 
 # Cheapest first.
-test: format-check lint imports types bazel unit pipeline-test ## all checks and tests
+test: format-check lint imports types bazel unit fault-test \
+	pipeline-test ## all checks and tests
 
 setup: ## make .venv with Python 3.10 and the pinned packages, once
 	@PYTHON="$(PYTHON)" tools/setup.sh
@@ -56,7 +57,11 @@ bazel: setup ## build and test the layers with Bazel, where there is one
 
 unit: setup ## tests without TFX
 	@echo "== unit tests: pytest"
-	@$(BIN)/pytest -q -m "not pipeline and not slow"
+	@$(BIN)/pytest -q -m "not pipeline and not faults and not slow"
+
+fault-test: setup ## tests that kill processes and fill disks
+	@echo "== fault tests: pytest"
+	@$(BIN)/pytest -q -m "faults and not slow"
 
 pipeline-test: setup ## tests that run TFX pipelines
 	@echo "== pipeline tests: pytest"

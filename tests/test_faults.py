@@ -1,0 +1,192 @@
+"""Kills, signals and full disks, injected into real processes."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tensorflow as tf
+
+from gim_tf import build, experiments
+from gim_tf import config as configuration
+from gim_tf.errors import CheckpointError, DataError
+from gim_tf.training.checkpoints import RunCheckpoints
+from gim_tf.training.run_directory import RunDirectory
+from tests.conftest import TINY
+
+pytestmark = pytest.mark.faults
+
+SETTINGS = (
+    *TINY,
+    "training.num_steps=40",
+    "training.checkpoint_every=3",
+    "training.log_every=4",
+)
+
+
+def start(records, directory, *more):
+    """`gim pretrain` as a process of its own, on records made before."""
+    directory.mkdir(exist_ok=True)
+    if not (directory / "records").exists():
+        (directory / "records").symlink_to(records)
+    settings = [w for s in (*SETTINGS, *more) for w in ("--set", s)]
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gim_tf.cli", "pretrain"),
+            *("--experiment", "fashion_mnist_gim"),
+            *("--output-dir", str(directory)),
+            *settings,
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def newest(directory):
+    found = (directory / "training").glob("ckpt-*.index")
+    return max((int(p.stem.split("-")[1]) for p in found), default=0)
+
+
+def wait_beyond(process, directory, step):
+    deadline = time.monotonic() + 120
+    while newest(directory) <= step:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, "no new checkpoint in 120 s"
+        time.sleep(0.01)
+
+
+def sha256_of_all_variables(directory):
+    """Of the newest checkpoint: weights, optimizers, random state, step."""
+    reader = tf.train.load_checkpoint(
+        str(directory / "training" / f"ckpt-{newest(directory)}")
+    )
+    digest = hashlib.sha256()
+    for name in sorted(reader.get_variable_to_shape_map()):
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH":
+            digest.update(name.encode())
+            digest.update(reader.get_tensor(name).tobytes())
+    return digest.hexdigest()
+
+
+def finish(process):
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    return errors
+
+
+@pytest.mark.parametrize("schedule", ["simultaneous", "sequential"])
+def test_T1_kill_minus_9_resume_is_bit_identical(  # noqa: N802
+    tiny_records, tmp_path, schedule
+):
+    steps = 40 if schedule == "simultaneous" else 14
+    more = (f"training.schedule={schedule}", f"training.num_steps={steps}")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(start(tiny_records, whole, *more))
+    generator = random.Random(schedule)
+    kills = 3 if schedule == "simultaneous" else 1
+    for _ in range(kills):
+        process = start(tiny_records, killed, *more)
+        wait_beyond(process, killed, newest(killed))
+        time.sleep(generator.uniform(0.0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+    errors = finish(start(tiny_records, killed, *more))
+    assert "Resuming after step" in errors
+    assert newest(whole) == newest(killed)
+    assert sha256_of_all_variables(whole) == sha256_of_all_variables(killed)
+    steps_of = [
+        [line["step"] for line in RunDirectory(d / "training").history()]
+        for d in (whole, killed)
+    ]
+    assert steps_of[0] == steps_of[1]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_T2_signals_save_and_end_with_their_code(  # noqa: N802
+    tiny_records, tmp_path, number, code
+):
+    process = start(tiny_records, tmp_path / "run", "training.num_steps=5000")
+    wait_beyond(process, tmp_path / "run", 0)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("gim: error: Interrupted by signal")
+    assert f"after step {newest(tmp_path / 'run')}" in last
+
+
+def test_T10_the_seed_decides_the_bytes(tiny_records, tmp_path):  # noqa: N802
+    runs = {}
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        runs[name] = start(
+            tiny_records,
+            tmp_path / name,
+            "training.num_steps=5",
+            f"training.seed={seed}",
+        )
+    for process in runs.values():
+        finish(process)
+    a, b, c = (sha256_of_all_variables(tmp_path / name) for name in runs)
+    assert a == b
+    assert a != c
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MB, and a function that fills it."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)],
+        check=False,
+        capture_output=True,
+    )
+    if mount.returncode:
+        pytest.skip("mounting a small file system needs root")
+
+    def fill():
+        with (disk / "filler").open("wb") as filler:
+            try:
+                while True:
+                    filler.write(bytes(4096))
+                    filler.flush()
+            except OSError:
+                os.truncate(disk / "filler", filler.tell() - 4096)
+
+    yield disk, fill
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_T7_a_full_disk_keeps_the_checkpoint_before(  # noqa: N802
+    small_disk, tiny
+):
+    disk, fill = small_disk
+    trainer = build.build_trainer(tiny, build.build_stack(tiny))
+    checkpoints = RunCheckpoints(disk / "run", trainer)
+    checkpoints.save(1)
+    fill()
+    with pytest.raises(CheckpointError, match="Could not write"):
+        checkpoints.save(2)
+    assert checkpoints.steps() == [1]
+    assert checkpoints.restore_latest() == 1
+    with pytest.raises(CheckpointError, match="Cannot write"):
+        RunDirectory(disk / "run").write_json("big.json", {"x": "y" * 10**6})
+
+
+def test_T7_a_full_disk_leaves_no_half_records(small_disk):  # noqa: N802
+    from gim_tf import jobs
+
+    disk, fill = small_disk
+    fill()
+    experiment = configuration.resolve(experiments.get("fashion_mnist_gim"), [])
+    with pytest.raises(DataError):
+        jobs.ingest(experiment, disk / "records")
+    assert {p.name for p in disk.iterdir()} <= {"filler"}
