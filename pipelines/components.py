@@ -5,6 +5,7 @@ annotations, so this file cannot postpone them.
 """
 
 import json
+import logging
 import os
 
 import tensorflow as tf
@@ -36,6 +37,8 @@ from pipelines import blessing as blessings
 from pipelines import gate, pusher, run_report
 from pipelines.artifacts import DataReport, ProbeReport, RunReport
 from pipelines.settings import data_config
+
+_LOG = logging.getLogger(__name__)
 
 SCORE = "linear_top1"
 REASONS = "reasons"
@@ -110,6 +113,8 @@ def Bless(  # noqa: N802
             baseline.get_float_custom_property(SCORE) if baseline else None
         ),
     )
+    for reason in verdict.reasons:
+        _LOG.info("%s", reason)
     set_int = blessing.set_int_custom_property
     set_int(ARTIFACT_PROPERTY_BLESSED_KEY, int(verdict.blessed))
     set_int(ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
@@ -136,6 +141,8 @@ def Push(  # noqa: N802
         path = pusher.push(
             path_utils.serving_model_path(model.uri), serving_dir
         )
+    said = f"Pushed to {path}." if path else "Not blessed: nothing is pushed."
+    _LOG.info("%s", said)
     pushed.set_int_custom_property("pushed", int(bool(path)))
     pushed.set_string_custom_property(PUSHED_TO, path)
     _write(pushed.uri, "pushed.json", json.dumps({PUSHED_TO: path or None}))

@@ -63,7 +63,6 @@ def run(
     experiment: config.Experiment,
     output_dir: str | Path,
     *,
-    from_nodes: Sequence[str] = (),
     to_nodes: Sequence[str] = (),
     report: Report = lambda line: None,
     **options: Any,
@@ -75,8 +74,7 @@ def run(
     Args:
       experiment: what to run.
       output_dir: made if missing; one run at a time.
-      from_nodes: first components of a partial run, all if empty.
-      to_nodes: last components of a partial run, all if empty.
+      to_nodes: last components to run, all if empty.
       report: receives a line as each component starts and ends.
       options: fields of `pipelines.settings.Options`, such as
         `enable_cache=False`.
@@ -91,7 +89,7 @@ def run(
             experiment,
             directory,
             Options(**options),
-            (from_nodes, to_nodes),
+            to_nodes,
             report,
         )
 
@@ -100,7 +98,7 @@ def _run_locked(
     experiment: config.Experiment,
     directory: Path,
     options: Options,
-    nodes: tuple[Sequence[str], Sequence[str]],
+    to_nodes: Sequence[str],
     report: Report,
 ) -> LocalResult:
     lineage.check_store(directory / _METADATA)
@@ -124,7 +122,10 @@ def _run_locked(
             metadata_config=metadata,
         )
         tfx.orchestration.LocalDagRunner().run(
-            pipeline, run_options=_partial(*nodes)
+            pipeline,
+            run_options=RunOptions(to_nodes=list(to_nodes))
+            if to_nodes
+            else None,
         )
         components = lineage.last_run(metadata, memory.peak)
         _check_complete(components)
@@ -161,14 +162,6 @@ def _finish(
         str(directory),
         tensorboard_dir=tensorboard_dir,
         execution=[run.as_dict() for run in components.values()],
-    )
-
-
-def _partial(from_nodes: Sequence[str], to_nodes: Sequence[str]) -> Any:
-    if not from_nodes and not to_nodes:
-        return None
-    return RunOptions(
-        from_nodes=list(from_nodes) or None, to_nodes=list(to_nodes) or None
     )
 
 

@@ -6,9 +6,9 @@ the source files whose code it runs (TFX itself hashes neither).
 """
 
 import dataclasses
+import functools
 import hashlib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,11 @@ _SECRET = re.compile(r"secret|passw|token|credential|api[-_]?key", re.I)
 
 # Source files, below gim_tf/ or pipelines/, that decide a component's output.
 INGEST_SOURCES = ("config.py", "data", "pipelines/ingest.py")
-GATE_SOURCES = ("pipelines/components.py", "pipelines/gate.py")
+GATE_SOURCES = (
+    "data/records.py",
+    "pipelines/components.py",
+    "pipelines/gate.py",
+)
 TRAINING_SOURCES = (
     "build.py",
     "config.py",
@@ -123,8 +127,9 @@ class Options:
                 )
 
 
-def source_hash(names: Iterable[str]) -> str:
-    """Short hash of the Python files behind `names`.
+@functools.cache
+def source_hash(names: tuple[str, ...]) -> str:
+    """Short hash of the Python files behind `names`, as they were at first.
 
     Args:
       names: files or folders below gim_tf/, or below pipelines/ when they
