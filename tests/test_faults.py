@@ -1,7 +1,6 @@
 """Kills, signals and full disks, injected into real processes."""
 
 import hashlib
-import os
 import random
 import signal
 import subprocess
@@ -153,13 +152,12 @@ def small_disk(tmp_path):
         pytest.skip("mounting a small file system needs root")
 
     def fill():
-        with (disk / "filler").open("wb") as filler:
+        with (disk / "filler").open("wb", buffering=0) as filler:
             try:
-                while True:
-                    filler.write(bytes(4096))
-                    filler.flush()
+                while filler.write(bytes(4096)):
+                    pass
             except OSError:
-                os.truncate(disk / "filler", filler.tell() - 4096)
+                return
 
     yield disk, fill
     subprocess.run(["umount", str(disk)], check=True)
