@@ -264,7 +264,7 @@ def test_a_run_killed_in_training_resumes(small, tmp_path):
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     lines = []
     result = run(small, directory, report=lines.append)
-    assert "  Resuming after step 4." in lines
+    assert "  Resuming after step 2." in lines
     assert not any("step 2/6" in line for line in lines)
     assert result.summary["pretrain"]["steps"] == 6
     assert ran(result) == LEARNING | DECIDING
