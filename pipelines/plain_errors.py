@@ -1,7 +1,6 @@
 """Finds the user's error inside what TFX and Beam make of it."""
 
 import contextlib
-import errno
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +9,11 @@ from gim_tf.errors import DataError, GimError
 
 # What Beam appends to the message of an exception that it passes on.
 _BEAM_SUFFIX = re.compile(r" \[while running '.*", re.S)
-_DISK = {
-    errno.EACCES,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.ENOSPC,
-    errno.EPERM,
-    errno.EROFS,
-}
+# TensorFlow, Beam and SQLite have exceptions of their own for these.
+_DISK = re.compile(
+    "No space left on device|disk is full|Disk quota exceeded|File too large"
+    "|Read-only file system|Permission denied"
+)
 
 
 @contextlib.contextmanager
@@ -46,11 +42,11 @@ def _plain(error: BaseException, directory: Path) -> GimError | None:
             if message != str(found):
                 found.args = (message, *found.args[1:])
             return found
-        if isinstance(found, OSError) and found.errno in _DISK:
+        reason = _DISK.search(str(found))
+        if reason:
             return DataError(
-                f"Cannot write below {directory}: {found.strerror}. Free "
-                "space or permissions there, or choose another output "
-                "directory."
+                f"Cannot write below {directory}: {reason[0]}. Free space or "
+                "permissions there, or choose another output directory."
             )
         found = found.__cause__ or found.__context__
     return None
