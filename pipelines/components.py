@@ -34,7 +34,7 @@ from tfx.utils import path_utils
 from gim_tf import config, jobs
 from gim_tf.data.records import record_files
 from pipelines import blessing as blessings
-from pipelines import gate, pusher, run_report
+from pipelines import gate, pusher
 from pipelines.artifacts import DataReport, ProbeReport, RunReport
 from pipelines.settings import data_config
 
@@ -161,17 +161,17 @@ def Report(  # noqa: N802
     sources: Parameter[str],
 ) -> None:
     """Collects all results in one summary and one page."""
-    run_report.write(
+    jobs.write_report(
         config.from_dict(json.loads(experiment)),
-        run_report.Parts(
-            data=data.uri,
-            model_run=model_run.uri,
+        jobs.Sources(
+            data=os.path.join(data.uri, "data.json"),
+            training=model_run.uri,
             probes=probes.uri,
+            tensorboard=tensorboard_dir,
             blessing=blessing.uri,
             pushed=pushed.uri,
         ),
         report.uri,
-        tensorboard_dir=tensorboard_dir,
     )
 
 

@@ -19,10 +19,10 @@ from tfx import v1 as tfx
 from tfx.orchestration.pipeline import RunOptions
 from tfx.utils import path_utils
 
-from gim_tf import config
+from gim_tf import config, jobs
 from gim_tf.data.sources import open_source
 from gim_tf.training.run_directory import RunDirectory
-from pipelines import lineage, pusher, run_report
+from pipelines import lineage, pusher
 from pipelines.lineage import ComponentRun
 from pipelines.observe import MemorySampler, Progress, Report, logs_to
 from pipelines.pipeline import create_pipeline
@@ -150,17 +150,17 @@ def _finish(
     if "Report" not in components:
         return {}
     _restore_push(components, places)
-    return run_report.write(
+    return jobs.write_report(
         experiment,
-        run_report.Parts(
-            data=components["DataGate"].output("report"),
-            model_run=components["Trainer"].output("model_run"),
+        jobs.Sources(
+            data=f"{components['DataGate'].output('report')}/data.json",
+            training=components["Trainer"].output("model_run"),
             probes=components["LinearProbe"].output("report"),
+            tensorboard=tensorboard_dir,
             blessing=components["Bless"].output("blessing"),
             pushed=components["Push"].output("pushed"),
         ),
-        str(directory),
-        tensorboard_dir=tensorboard_dir,
+        directory,
         execution=[run.as_dict() for run in components.values()],
     )
 

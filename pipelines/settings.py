@@ -22,7 +22,7 @@ _PIPELINES = Path(__file__).parent
 _SECRET = re.compile(r"secret|passw|token|credential|api[-_]?key", re.I)
 
 # Source files, below gim_tf/ or pipelines/, that decide a component's output.
-INGEST_SOURCES = ("config.py", "data", "pipelines/ingest.py")
+INGEST_SOURCES = ("config", "data", "pipelines/ingest.py")
 GATE_SOURCES = (
     "data/records.py",
     "pipelines/components.py",
@@ -30,7 +30,7 @@ GATE_SOURCES = (
 )
 TRAINING_SOURCES = (
     "build.py",
-    "config.py",
+    "config",
     "data",
     "encoders",
     "export",
@@ -54,8 +54,8 @@ BLESS_SOURCES = ("pipelines/blessing.py", "pipelines/components.py")
 PUSH_SOURCES = ("export", "pipelines/components.py", "pipelines/pusher.py")
 REPORT_SOURCES = (
     "inspection",
+    "jobs/reporting.py",
     "pipelines/components.py",
-    "pipelines/run_report.py",
 )
 
 

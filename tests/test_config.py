@@ -51,7 +51,7 @@ def test_overrides_by_dotted_path(tiny):
         ("training.num_steps=True", "must be of type int"),
         ("training.num_steps=0", "must be >= 1"),
         ("training.schedule=greedy", "must be one of"),
-        ("stack.objective.skip_steps=3", "smaller than the 7 grid rows"),
+        ("stack.objective.skip_steps=5", "smaller than the 7 grid rows"),
         ("stack.objective.kind=nothing", "must be one of"),
         ("stack.module_sizes=[1, 1]", "sum to the 4 blocks"),
         ("view.mean=[0.1, 0.2]", "1 values each"),
@@ -62,6 +62,12 @@ def test_what_cannot_run_is_refused_in_one_line(tiny, override, message):
     with pytest.raises(ConfigError, match=message) as caught:
         config.resolve(tiny, [override])
     assert "\n" not in str(caught.value)
+
+
+def test_overrides_can_be_read_off_the_result(tiny):
+    base = experiments.get(tiny.name)
+    assert config.resolve(base, config.overrides(base, tiny)) == tiny
+    assert config.overrides(base, base) == []
 
 
 def test_an_unknown_experiment_is_refused_with_the_nearest_name():

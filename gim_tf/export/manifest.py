@@ -11,7 +11,14 @@ from typing import Any
 from gim_tf.errors import ExportError
 
 NAME = "manifest.json"
-_PACKAGES = ("gim_tf", "tensorflow", "keras", "numpy", "tfx")
+_PACKAGES = (
+    "gim_tf",
+    "tensorflow",
+    "keras",
+    "numpy",
+    "tfx",
+    "apache-beam",
+)
 
 
 def write_manifest(directory: str | Path, facts: Mapping[str, Any]) -> None:

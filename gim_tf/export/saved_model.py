@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,15 @@ def load_encoder(directory: str | Path) -> Any:
         return tf.saved_model.load(str(directory))
     except (OSError, tf.errors.OpError, ValueError) as error:
         raise ExportError(f"{directory} cannot be loaded: {error}.") from error
+
+
+def signature_function(
+    loaded: Any, name: str
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """A signature of one input as a function of one positional argument."""
+    signature = loaded.signatures[name]
+    (argument,) = signature.structured_input_signature[1]
+    return lambda batch: signature(**{argument: batch})
 
 
 def save_classifier(

@@ -1,13 +1,13 @@
 """The job `embed`: representations of a few files, by an exported encoder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from gim_tf.errors import DataError
-from gim_tf.export.saved_model import load_encoder
+from gim_tf.export.saved_model import load_encoder, signature_function
 
 _BATCH = 64
 
@@ -30,16 +30,15 @@ def embed(
         output cannot be written.
       ExportError: the export is missing or altered.
     """
-    encode = load_encoder(model_dir).signatures["serving_default"]
-    (argument,) = encode.structured_input_signature[1]
+    encode = signature_function(load_encoder(model_dir), "serving_default")
     features: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(files), _BATCH):
         chunk = files[start : start + _BATCH]
         encoded = [_bytes(file) for file in chunk]
         try:
-            found = encode(**{argument: tf.constant(encoded)})
+            found = encode(tf.constant(encoded))
         except tf.errors.InvalidArgumentError:
-            _name_undecodable(encode, argument, chunk, encoded)
+            _name_undecodable(encode, chunk, encoded)
             raise
         for name, values in found.items():
             features.setdefault(name, []).append(values.numpy())
@@ -60,15 +59,14 @@ def _bytes(file: str | Path) -> bytes:
 
 
 def _name_undecodable(
-    encode: tf.types.experimental.ConcreteFunction,
-    argument: str,
+    encode: Callable[[tf.Tensor], object],
     files: Sequence[str | Path],
     encoded: Sequence[bytes],
 ) -> None:
     """Raises `DataError` that names the first file that cannot be decoded."""
     for file, content in zip(files, encoded, strict=True):
         try:
-            encode(**{argument: tf.constant([content])})
+            encode(tf.constant([content]))
         except tf.errors.InvalidArgumentError as error:
             raise DataError(
                 f"{file} cannot be decoded: it is no PNG, JPEG, BMP or GIF, "

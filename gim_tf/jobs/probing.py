@@ -12,7 +12,11 @@ import tensorflow as tf
 from gim_tf import build, config
 from gim_tf.config import Experiment
 from gim_tf.data.input_pipeline import evaluation_batches
-from gim_tf.export.saved_model import load_encoder, save_classifier
+from gim_tf.export.saved_model import (
+    load_encoder,
+    save_classifier,
+    signature_function,
+)
 from gim_tf.inspection import projector, tensorboard
 from gim_tf.probes.evaluation import (
     ModuleScores,
@@ -58,8 +62,7 @@ def probe(
     """
     splits = _Splits(experiment, train_files, test_files)
     encoder = load_encoder(model_dir)
-    signature = encoder.signatures["grid"]
-    trained = splits.represent(lambda examples: signature(images=examples))
+    trained = splits.represent(signature_function(encoder, "grid"))
     _LOG.info("Probing %d modules.", len(trained.train.pooled))
     scores = score_modules(*trained, splits.settings)
     _LOG.info("Probing the untrained control and raw inputs.")

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from gim_tf import config
+from gim_tf import config, experiments
 from gim_tf.config import Experiment
 from gim_tf.errors import DataError
 from gim_tf.export.manifest import versions
@@ -48,7 +48,6 @@ def write_report(
     directory: str | Path,
     *,
     execution: Sequence[Mapping[str, Any]] = (),
-    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes `summary.json` and `report.html`, and how to write them again.
 
@@ -58,7 +57,6 @@ def write_report(
       directory: created if missing.
       execution: time, memory and artifacts of each pipeline component, as
         `gim_tf.inspection.report.ReportData` takes them.
-      overrides: the `--set` settings of the run.
 
     Returns:
       The content of summary.json.
@@ -94,7 +92,7 @@ def write_report(
             pictures=_pictures(sources.training),
             execution=execution,
             blessing=verdict,
-            overrides=overrides,
+            overrides=_overrides(experiment),
             tensorboard_dir=sources.tensorboard,
         )
     )
@@ -102,7 +100,6 @@ def write_report(
         "experiment": config.to_dict(experiment),
         "sources": dataclasses.asdict(sources),
         "execution": list(execution),
-        "overrides": list(overrides),
     }
     tf.io.gfile.makedirs(directory)
     _replace(os.path.join(directory, _SOURCES), _text(again))
@@ -129,8 +126,14 @@ def report(directory: str | Path) -> dict[str, Any]:
         Sources(**again["sources"]),
         directory,
         execution=again["execution"],
-        overrides=again["overrides"],
     )
+
+
+def _overrides(experiment: Experiment) -> list[str]:
+    """What `--set` would have to say to get this from the named one."""
+    if experiment.name not in experiments.names():
+        return []
+    return config.overrides(experiments.get(experiment.name), experiment)
 
 
 def _data(experiment: Experiment, facts: Mapping[str, Any]) -> dict[str, Any]:

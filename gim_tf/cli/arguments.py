@@ -1,0 +1,206 @@
+"""The words of the `gim` command: verbs, options, help and examples."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gim_tf import __version__
+from gim_tf.cli import verbs
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser; a parsed command has its function as `verb`."""
+    command = argparse.ArgumentParser(
+        prog="gim",
+        description="Greedy InfoMax: gradient-isolated self-supervised "
+        "learning.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  gim experiments\n"
+        "  gim run --experiment fashion_mnist_gim --output-dir outputs/first\n"
+        "  gim pretrain --experiment fashion_mnist_gim --output-dir outputs/lib"
+        " --set training.num_steps=200\n\n"
+        "`gim VERB --help` shows more.",
+    )
+    command.add_argument(
+        "--version", action="version", version=f"gim_tf {__version__}"
+    )
+    added = command.add_subparsers(title="verbs", metavar="VERB", required=True)
+    _add_run(added)
+    _add_pretrain(added)
+    _add_export(added)
+    _add_probe(added)
+    _add_report(added)
+    _add_experiments(added)
+    _add_embed(added)
+    return command
+
+
+def _add_run(added: Any) -> None:
+    parser = _verb(
+        added,
+        "run",
+        verbs.run,
+        "run the whole pipeline: ingest, pretrain, probe, export, report",
+        "gim run --experiment fashion_mnist_gim --output-dir outputs/first",
+        "gim run --experiment stl10_gim --data stl10_binary/ "
+        "--output-dir outputs/stl10",
+    )
+    _add_experiment(parser)
+    _add_output(parser)
+    parser.add_argument(
+        "--beam-args",
+        default="",
+        metavar="FLAGS",
+        help="flags of Beam's runner, such as \"--runner=DirectRunner "
+        '--direct_num_workers=2"; none: in memory',
+    )
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="run every component, also those whose inputs are unchanged",
+    )
+    _add_resume(parser)
+
+
+def _add_pretrain(added: Any) -> None:
+    parser = _verb(
+        added,
+        "pretrain",
+        verbs.pretrain,
+        "train the modules, with the library only (no TFX)",
+        "gim pretrain --experiment fashion_mnist_gim --output-dir outputs/lib "
+        "--set training.num_steps=200",
+    )
+    _add_experiment(parser)
+    _add_output(parser)
+    _add_resume(parser)
+
+
+def _add_export(added: Any) -> None:
+    parser = _verb(
+        added,
+        "export",
+        verbs.export,
+        "write a pretrained encoder as a SavedModel",
+        "gim export --output-dir outputs/lib",
+    )
+    _add_output(parser)
+
+
+def _add_probe(added: Any) -> None:
+    parser = _verb(
+        added,
+        "probe",
+        verbs.probe,
+        "probe every module of an exported encoder",
+        "gim probe --output-dir outputs/lib --set probe.epochs=20",
+    )
+    _add_output(parser)
+    _add_set(parser)
+
+
+def _add_report(added: Any) -> None:
+    parser = _verb(
+        added,
+        "report",
+        verbs.report,
+        "write report.html and summary.json of a finished run again",
+        "gim report --output-dir outputs/first",
+    )
+    _add_output(parser)
+
+
+def _add_experiments(added: Any) -> None:
+    parser = _verb(
+        added,
+        "experiments",
+        verbs.list_experiments,
+        "list experiments with their data, cost and row in the paper",
+        "gim experiments --json",
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def _add_embed(added: Any) -> None:
+    parser = _verb(
+        added,
+        "embed",
+        verbs.embed,
+        "write the representations of files, by an exported encoder",
+        "gim embed photos/*.png --model outputs/first/serving/"
+        "fashion_mnist_gim/1 --output embeddings.npz",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument(
+        "--model", type=Path, required=True, help="a SavedModel directory"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help=".npz: `id` and one array [n, d] a module",
+    )
+
+
+def _verb(
+    added: Any,
+    name: str,
+    function: Callable[[argparse.Namespace], None],
+    summary: str,
+    *examples: str,
+) -> argparse.ArgumentParser:
+    parser = added.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples),
+    )
+    parser.set_defaults(verb=function)
+    return parser
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--experiment", required=True, metavar="NAME", help="see `experiments`"
+    )
+    parser.add_argument(
+        "--data", metavar="PATH", help="same as --set data.path=PATH"
+    )
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="same as --set training.seed=N"
+    )
+    _add_set(parser)
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting by its dotted path, such as "
+        "training.num_steps=200; may be repeated",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output-dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="all files of the run; continued if it exists",
+    )
+
+
+def _add_resume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--resume",
+        default="auto",
+        metavar="auto|never|PATH",
+        help="auto: from the newest checkpoint, if any (default); never: "
+        "only where there is none; PATH: from that checkpoint",
+    )

@@ -1,0 +1,45 @@
+"""Entry point of the `gim` command: quiet libraries, one-line errors."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from gim_tf.cli.arguments import parser
+from gim_tf.errors import GimError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns the exit code.
+
+    0: done. 2: a mistake that the message explains. 3: the run finished but
+    its encoder was not blessed. 128 + n: ended by signal n, saved.
+    """
+    options = parser().parse_args(arguments)
+    _quieten()
+    try:
+        options.verb(options)
+    except GimError as error:
+        print(f"gim: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def _quieten() -> None:
+    """Hides what libraries say on import; keeps our own lines and errors."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("gim_tf")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    for noisy in ("tensorflow", "absl", "h5py"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)

@@ -1,0 +1,191 @@
+"""What each verb of `gim` does with its arguments.
+
+TensorFlow is imported by the verbs that need it, TFX by `run` alone.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gim_tf import config, experiments
+from gim_tf.config import Experiment
+from gim_tf.errors import DataError, NotBlessedError
+
+_SETTINGS_FILE = "experiment.json"
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs the whole pipeline and prints its results."""
+    experiment = _resolved(options)
+    _writable(options.output_dir)
+    _say("Loading TFX (about half a minute) ...")
+    from gim_tf.inspection.summary_table import summarise_table
+    from pipelines import local_runner
+
+    result = local_runner.run(
+        experiment,
+        str(options.output_dir),
+        beam_args=tuple(options.beam_args.split()),
+        enable_cache=not options.no_cache,
+        resume=options.resume,
+        report=_say,
+    )
+    summary = result.summary
+    print(f"\n{summarise_table(summary)}\n")
+    print(f"Report:      {summary['report']}")
+    print(f"TensorBoard: tensorboard --logdir {summary['tensorboard']}")
+    print(f"Pushed to:   {summary['pushed_to'] or '(nothing)'}")
+    if not summary["blessed"]:
+        raise NotBlessedError(
+            "The encoder was not blessed and not pushed: "
+            f"{' '.join(summary.get('reasons', []))}"
+        )
+
+
+def pretrain(options: argparse.Namespace) -> None:
+    """Ingests if need be, and trains."""
+    from gim_tf import jobs
+    from gim_tf.data.records import record_files
+
+    experiment = _resolved(options)
+    directory = _writable(options.output_dir)
+    records = directory / "records"
+    if not records.exists():
+        _say(f"Ingesting {experiment.data.source} ...")
+        counts = jobs.ingest(experiment, records)
+        _say("  " + "  ".join(f"{k} {n}" for k, n in counts.items()))
+    jobs.pretrain(
+        experiment,
+        record_files(records, experiment.data.pretrain_split),
+        directory / "training",
+        tensorboard_dir=directory / "tensorboard",
+        resume=options.resume,
+    )
+    (directory / _SETTINGS_FILE).write_text(config.to_json(experiment))
+    _say(f"Trained. Next: gim probe --output-dir {directory}")
+
+
+def export(options: argparse.Namespace) -> None:
+    """Writes the trained encoder as a SavedModel."""
+    from gim_tf import jobs
+
+    directory = options.output_dir
+    experiment = _recorded(directory)
+    jobs.export(experiment, directory / "training", directory / "model")
+    print(directory / "model")
+
+
+def probe(options: argparse.Namespace) -> None:
+    """Probes the encoder, exporting it first if need be."""
+    from gim_tf import jobs
+    from gim_tf.data.records import record_files
+
+    directory = options.output_dir
+    experiment = config.resolve(_recorded(directory), options.set)
+    if not (directory / "model").exists():
+        export(options)
+    data, records = experiment.data, directory / "records"
+    jobs.probe(
+        experiment,
+        directory / "model",
+        record_files(records, data.train_split),
+        record_files(records, data.test_split),
+        directory / "probe",
+        tensorboard_dir=directory / "tensorboard",
+    )
+    sources = jobs.Sources(
+        data=str(records / "ingest.json"),
+        training=str(directory / "training"),
+        probes=str(directory / "probe"),
+        tensorboard=str(directory / "tensorboard"),
+    )
+    jobs.write_report(experiment, sources, directory)
+    report(options)
+
+
+def report(options: argparse.Namespace) -> None:
+    """Writes the report again and prints the table."""
+    from gim_tf import jobs
+    from gim_tf.inspection.summary_table import summarise_table
+
+    summary = jobs.report(options.output_dir)
+    print(f"\n{summarise_table(summary)}\n")
+    print(f"Report:      {summary['report']}")
+    print(f"TensorBoard: tensorboard --logdir {summary['tensorboard']}")
+
+
+def list_experiments(options: argparse.Namespace) -> None:
+    """Prints the experiments."""
+    found = [experiments.get(name) for name in experiments.names()]
+    rows = [
+        {
+            "name": e.name,
+            "data": e.data.source,
+            "modules": e.stack.num_modules,
+            "cost": e.cost,
+            "paper row": e.paper,
+        }
+        for e in found
+    ]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return
+    _print_table(rows)
+
+
+def embed(options: argparse.Namespace) -> None:
+    """Writes the representations of files."""
+    from gim_tf import jobs
+
+    files = [Path(name) for name in options.files]
+    count = jobs.embed(files, options.model, options.output)
+    print(f"{count} embeddings in {options.output}")
+
+
+def _resolved(options: argparse.Namespace) -> Experiment:
+    overrides = list(options.set)
+    if options.data is not None:
+        overrides.append(f"data.path={options.data!r}")
+    if options.seed is not None:
+        overrides.append(f"training.seed={options.seed}")
+    return config.resolve(experiments.get(options.experiment), overrides)
+
+
+def _recorded(directory: Path) -> Experiment:
+    path = directory / _SETTINGS_FILE
+    try:
+        return config.from_dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{directory} holds no finished pretraining (no readable "
+            f"{_SETTINGS_FILE}); run `gim pretrain` there first."
+        ) from error
+
+
+def _writable(directory: Path) -> Path:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"Cannot create {directory}: {error.strerror}."
+        ) from error
+    if not os.access(directory, os.W_OK):
+        raise DataError(f"Cannot write in {directory}.")
+    return directory
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print_table(rows: Sequence[dict[str, Any]]) -> None:
+    header = list(rows[0])
+    lines = [header, *([str(row[key]) for key in header] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    for line in lines:
+        cells = (c.ljust(w) for c, w in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())

@@ -1,0 +1,26 @@
+"""What an experiment is; imports no TensorFlow.
+
+A run can be saved as JSON, compared with another, and overridden by dotted
+path:
+
+    resolve(experiment, ["training.num_steps=200"])
+"""
+
+from gim_tf.config.conversion import differing_keys as differing_keys
+from gim_tf.config.conversion import fingerprint as fingerprint
+from gim_tf.config.conversion import from_dict as from_dict
+from gim_tf.config.conversion import overrides as overrides
+from gim_tf.config.conversion import resolve as resolve
+from gim_tf.config.conversion import to_dict as to_dict
+from gim_tf.config.conversion import to_json as to_json
+from gim_tf.config.schema import BlessingConfig as BlessingConfig
+from gim_tf.config.schema import DataConfig as DataConfig
+from gim_tf.config.schema import Experiment as Experiment
+from gim_tf.config.schema import InfoNCEConfig as InfoNCEConfig
+from gim_tf.config.schema import PatchViewConfig as PatchViewConfig
+from gim_tf.config.schema import ProbeConfig as ProbeConfig
+from gim_tf.config.schema import ResNetConfig as ResNetConfig
+from gim_tf.config.schema import StackConfig as StackConfig
+from gim_tf.config.schema import SupervisedConfig as SupervisedConfig
+from gim_tf.config.schema import TrainingConfig as TrainingConfig
+from gim_tf.config.validation import validate as validate
