@@ -6,6 +6,7 @@ import pytest
 from gim_tf import config, experiments
 
 TINY = (
+    "stack.encoder.block=basic",
     "stack.encoder.planes=[4, 6, 8]",
     "stack.encoder.stem_channels=4",
     "stack.objective.prediction_steps=2",
@@ -33,10 +34,13 @@ def grid():
 @pytest.fixture
 def tiny_records(tmp_path):
     """Records of 40 training and 20 test images; returns their directory."""
+    return write_noise_records(tmp_path / "records")
+
+
+def write_noise_records(directory):
     from gim_tf.data import records
     from gim_tf.data.shards import ShardWriter
 
-    directory = tmp_path / "records"
     generator = np.random.default_rng(1)
     for split, count in (("train", 40), ("test", 20)):
         with ShardWriter(directory / f"Split-{split}") as writer:

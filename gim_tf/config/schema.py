@@ -165,9 +165,9 @@ class ProbeConfig:
     `l2` weighs the squared weights; `grid` also probes the unpooled grid.
     """
 
-    epochs: int = 60
+    epochs: int = 40
     batch_size: int = 256
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     l2: float = 1e-4
     knn_k: int = 20
     knn_temperature: float = 0.07

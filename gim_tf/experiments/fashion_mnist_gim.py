@@ -50,13 +50,24 @@ EXPERIMENT = Experiment(
     ),
     stack=StackConfig(
         encoder=ResNetConfig(
-            block="basic",
+            block="bottleneck",
             stem_channels=32,
-            planes=(32, 64, 128),
+            stem_strides=2,  # a quarter of the work of the paper's stride 1
+            planes=(16, 32, 64),
             depths=(1, 1, 1),
         ),
-        module_sizes=(2, 1, 1),
-        objective=InfoNCEConfig(prediction_steps=4, num_negatives=16),
+        module_sizes=(2, 1, 1),  # the stem and stage 1, stage 2, stage 3
+        objective=InfoNCEConfig(
+            prediction_steps=4,
+            num_negatives=16,
+            skip_steps=1,  # the next row overlaps the anchor's by half
+        ),
     ),
-    training=TrainingConfig(num_steps=624, batch_size=64, learning_rate=1e-3),
+    training=TrainingConfig(
+        num_steps=12 * (10_000 // 32),
+        batch_size=32,
+        learning_rate=1e-3,
+        log_every=52,
+        checkpoint_every=312,
+    ),
 )

@@ -70,5 +70,7 @@ EXPERIMENT = Experiment(
         log_every=100,
         checkpoint_every=1000,
     ),
-    probe=ProbeConfig(epochs=100, batch_size=32, l2=0.0, grid=False),
+    probe=ProbeConfig(
+        epochs=300, batch_size=32, learning_rate=1e-3, l2=0.0, grid=False
+    ),
 )
