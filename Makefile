@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 EXPERIMENT ?= fashion_mnist_gim
 # TensorFlow's notes about CUDA and CPU features are no test result.
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -245,3 +248,25 @@ def test_the_report_of_a_library_run_can_be_written_again(exported):
     (directory / "report.html").unlink()
     assert jobs.report(directory) == summary
     assert (directory / "report.html").read_text() == page
+
+
+def test_saved_model_cli_runs_a_signature(exported, tmp_path):
+    _, directory, pixels, _ = exported
+    np.save(tmp_path / "images.npy", pixels[:2].astype(np.float32))
+    tool = Path(sys.executable).with_name("saved_model_cli")
+    subprocess.run(
+        [
+            *(tool, "run", "--dir", directory / "model"),
+            *("--tag_set", "serve", "--signature_def", "tensor"),
+            *("--inputs", f"images={tmp_path / 'images.npy'}"),
+            *("--outdir", tmp_path),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    signature = load_encoder(directory / "model").signatures["tensor"]
+    expected = signature(images=tf.constant(pixels[:2], tf.float32))
+    for name, value in expected.items():
+        np.testing.assert_allclose(
+            np.load(tmp_path / f"{name}.npy"), value, atol=1e-6
+        )

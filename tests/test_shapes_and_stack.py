@@ -67,3 +67,12 @@ def test_weights_are_a_function_of_the_seed(tiny):
 def test_an_empty_stack_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         GIMStack([])
+
+
+def test_every_public_name_can_be_imported():
+    import gim_tf
+
+    for name in gim_tf.__all__:
+        assert getattr(gim_tf, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = gim_tf.Nothing

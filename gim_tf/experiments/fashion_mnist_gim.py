@@ -1,7 +1,7 @@
 """Greedy InfoMax on the embedded 10,000 Fashion-MNIST images.
 
 Paper row: none; the recipe of `stl10_gim`, made small: three modules of one
-           basic block each, patches of 8 with stride 4 in a 7x7 grid.
+           bottleneck each, patches of 8 with stride 4 in a 7x7 grid.
 Expected:  see the results table of the README (mean and spread of 3 seeds).
 Cost:      under 15 minutes on two CPU cores.
 Command:   gim run --experiment fashion_mnist_gim \
