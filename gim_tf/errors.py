@@ -4,6 +4,14 @@ The command line prints them as one line and ends with `exit_code`; anything
 else is a defect of this package and keeps its traceback.
 """
 
+import re
+
+# TensorFlow, Beam and SQLite have exceptions of their own for these.
+_UNWRITABLE = re.compile(
+    "No space left on device|disk is full|Disk quota exceeded|File too large"
+    "|Read-only file system|Permission denied"
+)
+
 
 class GimError(Exception):
     """Base of all errors that a user can cause and mend."""
@@ -46,3 +54,14 @@ class InterruptedRunError(GimError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def unwritable(error: BaseException) -> str | None:
+    """Why nothing could be written, if that is what an error says."""
+    found: BaseException | None = error
+    while found is not None:
+        reason = _UNWRITABLE.search(str(found))
+        if reason:
+            return reason[0]
+        found = found.__cause__ or found.__context__
+    return None

@@ -62,6 +62,12 @@ class GIMModule(keras.layers.Layer):
         """The context [b, t, s, c] of a pooled map [b, t, s, d]."""
         return z if self.autoregressor is None else self.autoregressor(z)
 
+    @property
+    def encoding_variables(self) -> list[keras.Variable]:
+        """What `encode` and `contextualise` use: all but the objective's."""
+        parts = [self.encoder, self.autoregressor]
+        return [v for part in parts if part is not None for v in part.variables]
+
     def call(
         self,
         x: tf.Tensor,

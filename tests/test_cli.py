@@ -81,6 +81,12 @@ def test_an_unknown_experiment_and_an_unfinished_run(tmp_path, capsys):
     assert "no finished run" in capsys.readouterr().err
 
 
+def test_probe_takes_only_settings_of_the_probe(tmp_path, capsys):
+    arguments = ["probe", "--output-dir", str(tmp_path)]
+    assert cli.main([*arguments, "--set", "training.seed=5"]) == 2
+    assert "received 'training.seed=5'" in capsys.readouterr().err
+
+
 def test_a_file_in_the_way_is_named(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert cli.main(pretrain(tmp_path / "file" / "out")) == 2

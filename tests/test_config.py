@@ -50,6 +50,18 @@ def test_overrides_by_dotted_path(tiny):
         ("training.num_steps=many", "must be of type int"),
         ("training.num_steps=True", "must be of type int"),
         ("training.num_steps=0", "must be >= 1"),
+        ("training.seed=-1", "must be >= 0"),
+        ("training.learning_rate=1e999", "must be finite"),
+        ("training.learning_rate=0", "must be > 0"),
+        ("probe.knn_k=0", "must be >= 1"),
+        ("probe.knn_temperature=0", "must be > 0"),
+        ("view.std=[0.0]", "must be > 0"),
+        ("view.channels=True", "must be one of"),
+        ("stack.encoder.planes=[4, 0, 8]", "must be >= 1"),
+        ("stack.objective.skip_steps=-1", "must be >= 0"),
+        ("data.class_names=['a', 'a']", "each once"),
+        ("data.pretrain_split=../x", "letters, digits"),
+        ("name=../../x", "letters, digits"),
         ("training.schedule=greedy", "must be one of"),
         ("stack.objective.skip_steps=5", "smaller than the 7 grid rows"),
         ("stack.objective.kind=nothing", "must be one of"),
@@ -85,3 +97,23 @@ def test_the_fingerprint_follows_the_values(tiny):
     other = config.resolve(tiny, ["training.seed=1"])
     assert config.fingerprint(tiny) == config.fingerprint(same)
     assert config.fingerprint(tiny) != config.fingerprint(other)
+
+
+def test_another_kind_brings_its_own_settings(tiny):
+    supervised = config.resolve(tiny, ["stack.objective.kind=supervised"])
+    assert supervised.stack.objective == config.SupervisedConfig()
+    back = config.resolve(
+        supervised,
+        [
+            "stack.objective.kind=info_nce",
+            "stack.objective.prediction_steps=2",
+            "stack.objective.num_negatives=3",
+        ],
+    )
+    assert back.stack.objective == config.InfoNCEConfig(
+        prediction_steps=2, num_negatives=3
+    )
+    with pytest.raises(ConfigError, match=r"prediction_steps must be of type"):
+        config.resolve(supervised, ["stack.objective.kind=info_nce"])
+    with pytest.raises(ConfigError, match="a labelled data"):
+        config.resolve(supervised, ["data.pretrain_split=unlabelled"])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -15,7 +16,7 @@ from gim_tf import config as configuration
 from gim_tf.errors import CheckpointError, DataError
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.run_directory import RunDirectory
-from tests.conftest import TINY
+from tests.conftest import TINY, png
 
 pytestmark = pytest.mark.faults
 
@@ -24,20 +25,32 @@ SETTINGS = (
     "training.num_steps=40",
     "training.checkpoint_every=3",
     "training.log_every=4",
+    "data.source=folder",
+    "data.holdout=0.2",
 )
 
 
-def start(records, directory, *more):
-    """`gim pretrain` as a process of its own, on records made before."""
-    directory.mkdir(exist_ok=True)
-    if not (directory / "records").exists():
-        (directory / "records").symlink_to(records)
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of 60 noise pictures in ten classes."""
+    generator = np.random.default_rng(0)
+    classes = experiments.get("fashion_mnist_gim").data.class_names
+    for index in range(60):
+        pixels = generator.integers(0, 256, (28, 28, 1), np.uint8)
+        folder = tmp_path / "pictures" / classes[index % 10]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{index}.png").write_bytes(png(pixels))
+    return tmp_path / "pictures"
+
+
+def start(pictures, directory, *more):
+    """`gim pretrain` as a process of its own."""
     settings = [w for s in (*SETTINGS, *more) for w in ("--set", s)]
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "gim_tf.cli", "pretrain"),
             *("--experiment", "fashion_mnist_gim"),
-            *("--output-dir", str(directory)),
+            *("--output-dir", str(directory), "--data", str(pictures)),
             *settings,
         ],
         stdout=subprocess.DEVNULL,
@@ -80,22 +93,22 @@ def finish(process):
 
 @pytest.mark.parametrize("schedule", ["simultaneous", "sequential"])
 def test_T1_kill_minus_9_resume_is_bit_identical(  # noqa: N802
-    tiny_records, tmp_path, schedule
+    pictures, tmp_path, schedule
 ):
     steps = 40 if schedule == "simultaneous" else 14
     more = (f"training.schedule={schedule}", f"training.num_steps={steps}")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(start(tiny_records, whole, *more))
+    finish(start(pictures, whole, *more))
     generator = random.Random(schedule)
     kills = 3 if schedule == "simultaneous" else 1
     for _ in range(kills):
-        process = start(tiny_records, killed, *more)
+        process = start(pictures, killed, *more)
         wait_beyond(process, killed, newest(killed))
         time.sleep(generator.uniform(0.0, 0.05))
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stderr.close()
-    errors = finish(start(tiny_records, killed, *more))
+    errors = finish(start(pictures, killed, *more))
     assert "Resuming after step" in errors
     assert newest(whole) == newest(killed)
     assert sha256_of_all_variables(whole) == sha256_of_all_variables(killed)
@@ -110,9 +123,9 @@ def test_T1_kill_minus_9_resume_is_bit_identical(  # noqa: N802
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
 def test_T2_signals_save_and_end_with_their_code(  # noqa: N802
-    tiny_records, tmp_path, number, code
+    pictures, tmp_path, number, code
 ):
-    process = start(tiny_records, tmp_path / "run", "training.num_steps=5000")
+    process = start(pictures, tmp_path / "run", "training.num_steps=5000")
     wait_beyond(process, tmp_path / "run", 0)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
@@ -122,11 +135,11 @@ def test_T2_signals_save_and_end_with_their_code(  # noqa: N802
     assert f"after step {newest(tmp_path / 'run')}" in last
 
 
-def test_T10_the_seed_decides_the_bytes(tiny_records, tmp_path):  # noqa: N802
+def test_T10_the_seed_decides_the_bytes(pictures, tmp_path):  # noqa: N802
     runs = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         runs[name] = start(
-            tiny_records,
+            pictures,
             tmp_path / name,
             "training.num_steps=5",
             f"training.seed={seed}",
@@ -169,6 +182,11 @@ def test_T7_a_full_disk_keeps_the_checkpoint_before(  # noqa: N802
     disk, fill = small_disk
     trainer = build.build_trainer(tiny, build.build_stack(tiny))
     checkpoints = RunCheckpoints(disk / "run", trainer)
+    fill()
+    with pytest.raises(CheckpointError, match="Could not write"):
+        checkpoints.save(1)
+    assert checkpoints.restore_latest() == 0
+    (disk / "filler").unlink()
     checkpoints.save(1)
     fill()
     with pytest.raises(CheckpointError, match="Could not write"):
@@ -177,6 +195,18 @@ def test_T7_a_full_disk_keeps_the_checkpoint_before(  # noqa: N802
     assert checkpoints.restore_latest() == 1
     with pytest.raises(CheckpointError, match="Cannot write"):
         RunDirectory(disk / "run").write_json("big.json", {"x": "y" * 10**6})
+
+
+def test_T7_a_full_disk_is_one_line_of_the_command(  # noqa: N802
+    small_disk, pictures
+):
+    disk, fill = small_disk
+    fill()
+    process = start(pictures, disk / "run")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "Traceback" not in errors
+    assert errors.strip().splitlines()[-1].startswith("gim: error: ")
 
 
 def test_T7_a_full_disk_leaves_no_half_records(small_disk):  # noqa: N802

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from gim_tf.config import DataConfig
+from gim_tf.config import DataConfig, to_dict
 from gim_tf.data import records, shards
 from gim_tf.data.records import Record, Rejected, WorkItem
 from gim_tf.errors import DataError
@@ -71,6 +71,7 @@ def test_written_records_are_read_back(tmp_path):
     facts = json.loads((tmp_path / "records" / "ingest.json").read_text())
     assert facts == {
         "fingerprint": "f",
+        "data": to_dict(ListSource(GOOD).data),
         "counts": counts,
         "labels": {"train": {"0": 1, "1": 1}, "test": {"1": 1}},
         "num_rejected": 0,

@@ -218,12 +218,13 @@ def test_T8_what_is_not_finite_stops_the_run_and_is_not_saved(  # noqa: N802
         ],
     )
     directory = tmp_path / "run"
-    with pytest.raises(TrainingError, match=r"of module_\d is .* at step"):
+    with pytest.raises(
+        TrainingError, match=r"of module_\d is .* at step"
+    ) as caught:
         pretrain(wild, tiny_records, directory)
-    for index in directory.glob("ckpt-*.index"):
-        step, found = weights(wild, directory)
-        assert f"ckpt-{step}.index" <= index.name or step
-        assert all(np.isfinite(v).all() for v in found)
+    step, found = weights(wild, directory)
+    assert step == int(str(caught.value).split("step ")[1].split(".")[0]) - 1
+    assert all(np.isfinite(values).all() for values in found)
 
 
 def test_resume_never_and_by_path(finished, tiny_records, tmp_path):
@@ -232,12 +233,40 @@ def test_resume_never_and_by_path(finished, tiny_records, tmp_path):
         pretrain(tiny, tiny_records, directory, resume="never")
     with pytest.raises(CheckpointError, match="cannot be read"):
         pretrain(tiny, tiny_records, directory, resume=str(tmp_path / "no"))
-    other = tmp_path / "other"
-    pretrain(tiny, tiny_records, other, resume=str(directory / "ckpt-2.index"))
-    for a, b in zip(
-        weights(tiny, directory)[1], weights(tiny, other)[1], strict=True
-    ):
+    other, last = tmp_path / "other", str(directory / "ckpt-4.index")
+    with pytest.raises(CheckpointError, match=r"num_steps ends at step 4"):
+        pretrain(tiny, tiny_records, other, resume=last)
+    before = weights(tiny, directory)[1]
+    pretrain(
+        tiny, tiny_records, directory, resume=str(directory / "ckpt-2.index")
+    )
+    for a, b in zip(before, weights(tiny, directory)[1], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_checkpoint_brings_no_learning_rate(finished):
+    tiny, directory, _ = finished
+    slow = config.resolve(tiny, ["training.learning_rate=0.25"])
+    trainer = build.build_trainer(slow, build.build_stack(slow))
+    assert RunCheckpoints(directory, trainer).restore_latest() == 4
+    assert float(trainer.optimizers[0].learning_rate.numpy()) == 0.25
+
+
+def test_a_first_checkpoint_that_was_never_finished_starts_over(tiny, tmp_path):
+    trainer = build.build_trainer(tiny, build.build_stack(tiny))
+    checkpoints = RunCheckpoints(tmp_path, trainer)
+    (tmp_path / "ckpt-2_temp").mkdir()
+    (tmp_path / "ckpt-2_temp" / "part-00000-of-00001.data").write_text("x")
+    assert checkpoints.restore_latest() == 0
+    assert not (tmp_path / "ckpt-2_temp").exists()
+
+
+def test_going_back_drops_the_checkpoints_of_the_other_future(tiny, tmp_path):
+    trainer = build.build_trainer(tiny, build.build_stack(tiny))
+    checkpoints = RunCheckpoints(tmp_path, trainer)
+    for step in (800, 900, 1000, 200):
+        checkpoints.save(step)
+    assert checkpoints.steps() == [200]
 
 
 def test_T13_constant_input_raises_the_collapse_alarm(  # noqa: N802

@@ -2,12 +2,15 @@
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 
+from tqdm import tqdm
+
 from gim_tf.cli.arguments import parser
-from gim_tf.errors import GimError
+from gim_tf.errors import GimError, unwritable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,22 +26,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GimError as error:
         print(f"gim: error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("gim: error: interrupted; run again to go on", file=sys.stderr)
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         # The reader (head, less) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        reason = unwritable(error)
+        if reason is None:
+            raise
+        print(
+            f"gim: error: {reason}; free space or permissions below the "
+            "output directory and run again.",
+            file=sys.stderr,
+        )
+        return 2
     return 0
+
+
+class _AboveProgressBar(logging.Handler):
+    """Prints our own log lines to standard error without breaking the bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(record.getMessage(), file=sys.stderr)
 
 
 def _quieten() -> None:
     """Hides what libraries say on import; keeps our own lines and errors."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("gim_tf")
-    logger.handlers = [handler]
+    logger.handlers = [_AboveProgressBar()]
     logger.setLevel(logging.INFO)
     logger.propagate = False
     for noisy in ("tensorflow", "absl", "h5py"):

@@ -6,14 +6,17 @@ TensorFlow is imported by the verbs that need it, TFX by `run` alone.
 import argparse
 import json
 import os
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from gim_tf import config, experiments
 from gim_tf.config import Experiment
-from gim_tf.errors import DataError, NotBlessedError
+from gim_tf.errors import ConfigError, DataError, NotBlessedError
 
 _SETTINGS_FILE = "experiment.json"
 
@@ -23,21 +26,18 @@ def run(options: argparse.Namespace) -> None:
     experiment = _resolved(options)
     _writable(options.output_dir)
     _say("Loading TFX (about half a minute) ...")
-    from gim_tf.inspection.summary_table import summarise_table
     from pipelines import local_runner
 
     result = local_runner.run(
         experiment,
         str(options.output_dir),
-        beam_args=tuple(options.beam_args.split()),
+        beam_args=tuple(shlex.split(options.beam_args)),
         enable_cache=not options.no_cache,
         resume=options.resume,
         report=_say,
     )
     summary = result.summary
-    print(f"\n{summarise_table(summary)}\n")
-    print(f"Report:      {summary['report']}")
-    print(f"TensorBoard: tensorboard --logdir {summary['tensorboard']}")
+    _print_results(summary)
     print(f"Pushed to:   {summary['pushed_to'] or '(nothing)'}")
     if not summary["blessed"]:
         raise NotBlessedError(
@@ -50,23 +50,26 @@ def pretrain(options: argparse.Namespace) -> None:
     """Ingests if need be, and trains."""
     from gim_tf import jobs
     from gim_tf.data.records import record_files
+    from gim_tf.training.run_directory import RunDirectory
 
     experiment = _resolved(options)
     directory = _writable(options.output_dir)
-    records = directory / "records"
-    if not records.exists():
-        _say(f"Ingesting {experiment.data.source} ...")
-        counts = jobs.ingest(experiment, records)
-        _say("  " + "  ".join(f"{k} {n}" for k, n in counts.items()))
-    jobs.pretrain(
-        experiment,
-        record_files(records, experiment.data.pretrain_split),
-        directory / "training",
-        tensorboard_dir=directory / "tensorboard",
-        resume=options.resume,
-    )
-    (directory / _SETTINGS_FILE).write_text(config.to_json(experiment))
-    _say(f"Trained. Next: gim probe --output-dir {directory}")
+    run_directory = RunDirectory(directory)
+    with run_directory.locked():
+        _say(f"Reading {experiment.data.source} ...")
+        facts = jobs.ingest(experiment, directory / "records")
+        counts = (f"{split} {n}" for split, n in facts["counts"].items())
+        _say(f"  {'  '.join(counts)}")
+        jobs.pretrain(
+            experiment,
+            record_files(directory / "records", experiment.data.pretrain_split),
+            directory / "training",
+            tensorboard_dir=directory / "tensorboard",
+            resume=options.resume,
+            data_fingerprint=facts["fingerprint"],
+        )
+        run_directory.write_json(_SETTINGS_FILE, config.to_dict(experiment))
+    _say(f"Trained. Next: {_installed('gim')} probe --output-dir {directory}")
 
 
 def export(options: argparse.Namespace) -> None:
@@ -80,14 +83,19 @@ def export(options: argparse.Namespace) -> None:
 
 
 def probe(options: argparse.Namespace) -> None:
-    """Probes the encoder, exporting it first if need be."""
+    """Exports the encoder, probes it and writes the report."""
     from gim_tf import jobs
     from gim_tf.data.records import record_files
 
-    directory = options.output_dir
+    directory = options.output_dir.absolute()
+    foreign = [s for s in options.set if not s.startswith("probe.")]
+    if foreign:
+        raise ConfigError(
+            f"`gim probe` takes settings of the probe, such as probe.epochs; "
+            f"received {foreign[0]!r}, which pretraining has decided."
+        )
     experiment = config.resolve(_recorded(directory), options.set)
-    if not (directory / "model").exists():
-        export(options)
+    export(options)
     data, records = experiment.data, directory / "records"
     jobs.probe(
         experiment,
@@ -103,19 +111,14 @@ def probe(options: argparse.Namespace) -> None:
         probes=str(directory / "probe"),
         tensorboard=str(directory / "tensorboard"),
     )
-    jobs.write_report(experiment, sources, directory)
-    report(options)
+    _print_results(jobs.write_report(experiment, sources, directory))
 
 
 def report(options: argparse.Namespace) -> None:
     """Writes the report again and prints the table."""
     from gim_tf import jobs
-    from gim_tf.inspection.summary_table import summarise_table
 
-    summary = jobs.report(options.output_dir)
-    print(f"\n{summarise_table(summary)}\n")
-    print(f"Report:      {summary['report']}")
-    print(f"TensorBoard: tensorboard --logdir {summary['tensorboard']}")
+    _print_results(jobs.report(options.output_dir.absolute()))
 
 
 def list_experiments(options: argparse.Namespace) -> None:
@@ -179,7 +182,24 @@ def _writable(directory: Path) -> Path:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    # Above the progress bar, if there is one.
+    tqdm.write(line, file=sys.stderr)
+
+
+def _print_results(summary: Mapping[str, Any]) -> None:
+    from gim_tf.inspection.summary_table import summarise_table
+
+    logs = shlex.quote(summary["tensorboard"])
+    print(f"\n{summarise_table(summary)}\n")
+    print(f"Report:      {summary['report']}")
+    print(f"TensorBoard: {_installed('tensorboard')} --logdir {logs}")
+
+
+def _installed(name: str) -> str:
+    """A command of this environment, as it can be typed from here."""
+    path = Path(sys.executable).with_name(name)
+    below = path.is_relative_to(Path.cwd())
+    return shlex.quote(str(path.relative_to(Path.cwd()) if below else path))
 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:

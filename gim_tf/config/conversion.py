@@ -10,7 +10,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from gim_tf.config.schema import Experiment
+from gim_tf.config.schema import KINDS, Experiment
 from gim_tf.config.validation import validate
 from gim_tf.errors import ConfigError
 
@@ -100,6 +100,13 @@ def _assign(values: dict[str, Any], path: str, value: Any) -> None:
     node = values
     for parent in parents:
         node = node[parent]
+    if leaf == "kind" and value in KINDS and value != node[leaf]:
+        # Another kind has other settings: its defaults, None where it has
+        # none, which is refused unless a later override sets it.
+        node.clear()
+        for item in dataclasses.fields(KINDS[value]):
+            has_default = item.default is not dataclasses.MISSING
+            node[item.name] = item.default if has_default else None
     node[leaf] = value
 
 
@@ -121,7 +128,10 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _convert_union(kind, value, where)
     if origin is Literal:
-        if value not in typing.get_args(kind):
+        if not any(
+            value == known and type(value) is type(known)
+            for known in typing.get_args(kind)
+        ):
             raise ConfigError(
                 f"{where} must be one of {list(typing.get_args(kind))}, "
                 f"received {value!r}."

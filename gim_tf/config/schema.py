@@ -203,3 +203,12 @@ class Experiment:
     training: TrainingConfig
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     blessing: BlessingConfig = field(default_factory=BlessingConfig)
+
+
+KINDS = {
+    "patches": PatchViewConfig,
+    "resnet": ResNetConfig,
+    "info_nce": InfoNCEConfig,
+    "supervised": SupervisedConfig,
+}
+"""Dataclass of each `kind`."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
-from gim_tf.config import DataConfig
+from gim_tf.config import DataConfig, to_dict
 from gim_tf.data.shards import ShardWriter, disk_errors, replaced_directory
 from gim_tf.errors import DataError
 
@@ -205,7 +205,11 @@ def write_records(source: Source, directory: str | Path) -> dict[str, int]:
         check_rejected(data, tally.first_bad, tally.num_bad, str(listing))
         check_counts(data, tally.labels)
         with disk_errors(directory):
-            facts = {"fingerprint": source.fingerprint(), **tally.facts()}
+            facts = {
+                "fingerprint": source.fingerprint(),
+                "data": to_dict(data),
+                **tally.facts(),
+            }
             text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
             (partial / "ingest.json").write_text(text)
     return tally.counts()

@@ -46,7 +46,10 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
     """
     path = Path(directory) / NAME
     try:
-        return json.loads(path.read_text())
+        manifest = json.loads(path.read_text())
+        if "files" not in manifest:
+            raise ValueError('no "files"')
+        return manifest
     except FileNotFoundError as error:
         raise ExportError(
             f"{directory} is no exported encoder: it has no {NAME}."

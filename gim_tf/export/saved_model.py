@@ -121,10 +121,22 @@ def _save(
             json.dumps(facts.get("experiment"), indent=2, sort_keys=True) + "\n"
         )
         write_manifest(partial, facts)
-        shutil.rmtree(directory, ignore_errors=True)
-        partial.rename(directory)
+        _replace(directory, partial)
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise ExportError(
             f"Could not write {directory}: {error}. Nothing was replaced."
         ) from error
+
+
+def _replace(directory: Path, partial: Path) -> None:
+    """Puts a new directory in the place of an old one, which stays if it fails.
+
+    A process that dies between the two renames leaves `<directory>.old`.
+    """
+    old = directory.with_name(f"{directory.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if directory.exists():
+        directory.rename(old)
+    partial.rename(directory)
+    shutil.rmtree(old, ignore_errors=True)

@@ -48,7 +48,11 @@ class Encoder(tf.Module):
         example_shape: Sequence[int],
     ) -> None:
         super().__init__()
-        self.frozen = [v.value for v in stack.variables]
+        self.frozen = [
+            variable.value
+            for module in stack.gim_modules
+            for variable in module.encoding_variables
+        ]
         decoded = tf.TensorSpec((None, *example_shape), tf.float32, TENSOR)
 
         @tf.function(input_signature=[decoded], autograph=False)
@@ -149,7 +153,9 @@ def _strings(name: str) -> tf.TensorSpec:
 
 
 def _encoded(examples: tf.Tensor) -> tf.Tensor:
-    return records.parse(_not_empty(examples))["encoded"]
+    # The other features may be absent: they are not needed to encode.
+    wanted = {"encoded": records.FEATURES["encoded"]}
+    return tf.io.parse_example(_not_empty(examples), wanted)["encoded"]
 
 
 def _not_empty(batch: tf.Tensor) -> tf.Tensor:

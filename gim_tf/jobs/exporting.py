@@ -7,24 +7,35 @@ from gim_tf.config import Experiment
 from gim_tf.errors import CheckpointError
 from gim_tf.export.saved_model import save_encoder
 from gim_tf.export.signatures import Encoder
+from gim_tf.training import schedules
 from gim_tf.training.checkpoints import RunCheckpoints
+from gim_tf.training.run_directory import RunDirectory
 
 
 def export(
     experiment: Experiment, run_dir: str | Path, model_dir: str | Path
 ) -> None:
-    """Writes the encoder of a run's newest checkpoint as a SavedModel.
+    """Writes the encoder of a run's last checkpoint as a SavedModel.
 
     Raises:
-      CheckpointError: the run has no readable checkpoint.
+      CheckpointError: the last step's checkpoint is missing or damaged: an
+        earlier one is good for going on, not for serving.
       ExportError: the SavedModel could not be written.
     """
     stack = build.build_stack(experiment)
     trainer = build.build_trainer(experiment, stack)
     step = RunCheckpoints(run_dir, trainer).restore_latest()
-    if not step:
+    end = schedules.total_steps(
+        schedules.phases(
+            experiment.training.schedule,
+            experiment.stack.num_modules,
+            experiment.training.num_steps,
+        )
+    )
+    if step != end:
         raise CheckpointError(
-            f"{run_dir} holds no checkpoint; run `gim pretrain` first."
+            f"{run_dir} has no readable checkpoint of its last step, {end} "
+            f"(the newest is of step {step}); run `gim pretrain` to the end."
         )
     preprocess = build.build_preprocess(experiment)
     encoder = Encoder(
@@ -33,5 +44,9 @@ def export(
         to_grid=preprocess.to_grid,
         example_shape=preprocess.example_shape,
     )
-    facts = {"experiment": config.to_dict(experiment), "step": step}
+    facts = {
+        "experiment": config.to_dict(experiment),
+        "step": step,
+        "data_fingerprint": RunDirectory(run_dir).config()["data_fingerprint"],
+    }
     save_encoder(encoder, model_dir, facts)

@@ -1,16 +1,42 @@
 """The job `ingest`: from a source to records, without Beam."""
 
+import json
 from pathlib import Path
+from typing import Any
 
-from gim_tf.config import Experiment
+from gim_tf.config import Experiment, to_dict
 from gim_tf.data import records
 from gim_tf.data.sources import open_source
 
 
-def ingest(experiment: Experiment, directory: str | Path) -> dict[str, int]:
-    """Writes the records of all splits; returns their counts.
+def ingest(experiment: Experiment, directory: str | Path) -> dict[str, Any]:
+    """Writes the records of all splits, unless they are there already.
+
+    Args:
+      experiment: whose `data` names the source.
+      directory: replaced if it holds records of another source, content or
+        setting.
+
+    Returns:
+      The content of `ingest.json`: "counts" by split, "fingerprint" and more.
 
     Raises:
       DataError: see `gim_tf.data.records.write_records`.
     """
-    return records.write_records(open_source(experiment.data), directory)
+    source = open_source(experiment.data)
+    wanted = {
+        "fingerprint": source.fingerprint(),
+        "data": to_dict(experiment.data),
+    }
+    found = _facts(Path(directory))
+    if {key: found.get(key) for key in wanted} != wanted:
+        records.write_records(source, directory)
+        found = _facts(Path(directory))
+    return found
+
+
+def _facts(directory: Path) -> dict[str, Any]:
+    try:
+        return json.loads((directory / "ingest.json").read_text())
+    except (OSError, ValueError):
+        return {}

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def pretrain(
     *,
     tensorboard_dir: str | Path,
     resume: str = "auto",
+    data_fingerprint: str = "",
 ) -> dict[str, Any]:
     """Trains the stack and leaves a run directory.
 
@@ -45,6 +47,7 @@ def pretrain(
       tensorboard_dir: for scalars and pictures.
       resume: "auto": from the newest readable checkpoint, if any; "never":
         only in a directory without any; else a checkpoint's prefix.
+      data_fingerprint: of the source, recorded with the settings.
 
     Returns:
       The "pretrain" section of summary.json.
@@ -62,19 +65,22 @@ def pretrain(
         data = build.build_training_data(
             experiment, files, records.count_records(files)
         )
-        run.bind(_deciding(experiment))
+        run.bind(
+            {**_deciding(experiment), "data_fingerprint": data_fingerprint}
+        )
         if experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
         stack = build.build_stack(experiment)
         trainer = build.build_trainer(experiment, stack)
         checkpoints = RunCheckpoints(run.path, trainer)
         start = _start(checkpoints, resume)
+        settings = _loop_settings(experiment)
+        _check_work_left(start, settings, run)
         shown = _write_pictures(experiment, data, run.path / "pictures")
         tensorboard.write_pictures(str(tensorboard_dir), shown)
         tensorboard.write_configuration(
             str(tensorboard_dir), config.to_dict(experiment)
         )
-        settings = _loop_settings(experiment)
         log = _Log(run, start, stack, tensorboard_dir, settings)
         train(
             trainer,
@@ -122,7 +128,9 @@ class _Log:
             for name in self._objectives
             if "loss" in line.get(name, {})
         )
-        _LOG.info(
+        # On a terminal the progress bar shows the same.
+        _LOG.log(
+            logging.DEBUG if sys.stderr.isatty() else logging.INFO,
             "step %d/%d  loss: %s  %.0f examples/s",
             line["step"],
             self._num_steps,
@@ -206,6 +214,17 @@ def _start(checkpoints: RunCheckpoints, resume: str) -> int:
     if start:
         _LOG.info("Resuming after step %d.", start)
     return start
+
+
+def _check_work_left(
+    start: int, settings: LoopSettings, run: RunDirectory
+) -> None:
+    end = schedules.total_steps(settings.phases)
+    if start > end or (start == end and not run.history()):
+        raise CheckpointError(
+            f"The checkpoint is of step {start} and training.num_steps ends "
+            f"at step {end}; raise it, or take an earlier checkpoint."
+        )
 
 
 def _write_pictures(

@@ -12,6 +12,7 @@ import tensorflow as tf
 from gim_tf import build, config
 from gim_tf.config import Experiment
 from gim_tf.data.input_pipeline import evaluation_batches
+from gim_tf.export.manifest import read_manifest
 from gim_tf.export.saved_model import (
     load_encoder,
     save_classifier,
@@ -61,10 +62,11 @@ def probe(
       ExportError: the export is missing or altered.
     """
     splits = _Splits(experiment, train_files, test_files)
-    encoder = load_encoder(model_dir)
+    encoder, manifest = load_encoder(model_dir), read_manifest(model_dir)
     trained = splits.represent(signature_function(encoder, "grid"))
     _LOG.info("Probing %d modules.", len(trained.train.pooled))
     scores = score_modules(*trained, splits.settings)
+    trained = trained.without_grid()  # hundreds of MB, if not GB
     _LOG.info("Probing the untrained control and raw inputs.")
     control = score_modules(
         *splits.represent(_untrained(experiment)), splits.settings
@@ -79,11 +81,15 @@ def probe(
             "raw_knn_top1": raw.knn_top1,
             "chance": majority_top1(trained.train.labels, trained.test.labels),
         },
+        "versions": manifest["versions"],
         **_details(experiment, scores, trained),
     }
     _write(experiment, scores, result, Path(model_dir), Path(output_dir))
     tensorboard.write_probes(
-        str(tensorboard_dir), result, experiment=config.to_dict(experiment)
+        str(tensorboard_dir),
+        result,
+        experiment=config.to_dict(experiment),
+        step=manifest["step"],
     )
     projector.write_projector(
         str(tensorboard_dir),
@@ -97,6 +103,9 @@ def probe(
 class _TrainTest(NamedTuple):
     train: Representations
     test: Representations
+
+    def without_grid(self) -> "_TrainTest":
+        return _TrainTest(*(split._replace(grid={}) for split in self))
 
 
 class _Splits:

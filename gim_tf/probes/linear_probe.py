@@ -62,8 +62,8 @@ def fit_linear_probe(
         )
     mean, scale = features.mean(0), features.std(0)
     # A dead unit has no deviation; any positive scale leaves it at zero.
-    scale = np.where(scale > 1e-6, scale, 1.0)
-    rows = tf.constant((features - mean) / scale, tf.float32)
+    scale = np.where(scale > 1e-6, scale, 1.0).astype(np.float32)
+    rows = tf.constant(features, tf.float32)
     targets = tf.constant(labels, tf.int64)
     kernel = tf.Variable(tf.zeros((features.shape[1], num_classes)))
     bias = tf.Variable(tf.zeros((num_classes,)))
@@ -77,7 +77,9 @@ def fit_linear_probe(
     def run_epoch(order: tf.Tensor) -> None:
         for step in tf.range(steps):
             picked = order[step * batch_size : (step + 1) * batch_size]
-            x, y = tf.gather(rows, picked), tf.gather(targets, picked)
+            # Standardised batch by batch: a copy of all rows may be GB.
+            x = (tf.gather(rows, picked) - mean) / scale
+            y = tf.gather(targets, picked)
             with tf.GradientTape() as tape:
                 logits = tf.matmul(x, variables[0]) + variables[1]
                 nats = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)

@@ -2,12 +2,14 @@
 
 Weights, optimizers, step, and the state of every random generator (which
 `tf.train.Checkpoint` does not save for Keras 3 by itself). The data position
-is a function of the step. No state file is kept: the checkpoints in the
-directory are the truth, so none can be overlooked.
+is a function of the step, the learning rate a setting. The checkpoints in the
+directory are the truth, whatever TensorFlow's state file says; `SAVED` only
+tells a directory that has had one from one whose first was never finished.
 """
 
 import logging
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from gim_tf.errors import CheckpointError
 from gim_tf.training.trainer import GIMTrainer
 
 _LOG = logging.getLogger(__name__)
+_SAVED = "SAVED"
 _INDEX = re.compile(r"ckpt-(\d+)\.index")
 _UNREADABLE = (tf.errors.OpError, IndexError, ValueError, AssertionError)
 
@@ -51,7 +54,13 @@ class RunCheckpoints:
                 )
             },
             **{
-                f"optimizer_{index}": _tracked(optimizer.variables)
+                f"optimizer_{index}": _tracked(
+                    [
+                        variable
+                        for variable in optimizer.variables
+                        if variable.path != optimizer.learning_rate.path
+                    ]
+                )
                 for index, optimizer in enumerate(trainer.optimizers, 1)
             },
         )
@@ -64,6 +73,9 @@ class RunCheckpoints:
     def save(self, step: int) -> str:
         """Writes `ckpt-<step>`, then removes the oldest beyond `keep`.
 
+        Checkpoints of later steps, left by a run that went further, go too:
+        they belong to another future.
+
         Raises:
           CheckpointError: it could not be written (disk full, read-only);
             checkpoints from before are whole.
@@ -73,14 +85,17 @@ class RunCheckpoints:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._checkpoint.write(prefix)
+            (self.directory / _SAVED).touch()
         except (OSError, tf.errors.OpError) as error:
             self._remove(step)
             raise CheckpointError(
                 f"Could not write {prefix}: {_first_line(error)}. Earlier "
                 "checkpoints are whole; free the disk and run again to resume."
             ) from error
-        for old in self.steps()[: -self.keep]:
-            self._remove(old)
+        steps = self.steps()
+        kept = [other for other in steps if other <= step][-self.keep :]
+        for other in set(steps) - set(kept):
+            self._remove(other)
         return prefix
 
     def restore_latest(self) -> int:
@@ -92,19 +107,18 @@ class RunCheckpoints:
           CheckpointError: there are checkpoints but none can be read; never
             starts over silently.
         """
-        steps = self.steps()
-        for step in reversed(steps):
+        for partial in self.directory.glob("ckpt-*_temp"):
+            shutil.rmtree(partial, ignore_errors=True)
+        for step in reversed(self.steps()):
             prefix = str(self.directory / f"ckpt-{step}")
             try:
                 return self.restore(prefix)
             except CheckpointError as error:
                 _LOG.warning("%s Falling back to the one before.", error)
-        leftovers = [p.name for p in self._entries() if "ckpt-" in p.name]
-        if leftovers:
+        if (self.directory / _SAVED).exists():
             raise CheckpointError(
-                f"{self.directory} holds checkpoint files but none can be "
-                f"read ({leftovers[0]}, ...). Remove the directory to start "
-                "over, or bring the files back."
+                f"{self.directory} has had checkpoints but none can be read. "
+                "Remove the directory to start over, or bring the files back."
             )
         return 0
 
@@ -130,8 +144,11 @@ class RunCheckpoints:
 
     def _remove(self, step: int) -> None:
         # The index goes first: without it the rest is no checkpoint.
-        for path in sorted(self.directory.glob(f"ckpt-{step}.*"), reverse=True):
+        files = sorted(self.directory.glob(f"ckpt-{step}.*"), reverse=True)
+        for path in files:
             path.unlink(missing_ok=True)
+        partial = self.directory / f"ckpt-{step}_temp"
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _tracked(variables: Sequence[Any]) -> tf.train.Checkpoint:

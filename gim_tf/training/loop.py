@@ -88,6 +88,7 @@ def train(
             _check_finite(metrics, step)
             window.add(metrics)
             progress.update()
+            progress.set_postfix_str(_losses(metrics), refresh=False)
             is_last = step == end
             if is_last or step % settings.log_every == 0:
                 on_log(_log_line(step, window, measure, batch))
@@ -95,7 +96,7 @@ def train(
             stop = interrupts.received
             if is_last or stop or step % settings.checkpoint_every == 0:
                 checkpoints.save(step)
-            if stop and not is_last:
+            if stop:
                 raise InterruptedRunError(
                     f"Interrupted by signal {stop} after step {step}, which "
                     "is saved; run again to resume.",
@@ -148,8 +149,9 @@ def _log_line(
     }
     for name, measured in _numbers(measure(batch.x)).items():
         values = {key: float(value) for key, value in measured.items()}
+        is_trained = name in line
         line.setdefault(name, {}).update(values)
-        if monitors.is_collapsed(values["spread"]):
+        if is_trained and monitors.is_collapsed(values["spread"]):
             line.setdefault("alarms", []).append(name)
             _LOG.warning(
                 "step %d: %s has collapsed: the deviation of its features is "
@@ -159,6 +161,11 @@ def _log_line(
                 values["spread"],
             )
     return line
+
+
+def _losses(metrics: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    losses = (f"{values['loss']:.3f}" for values in metrics.values())
+    return f"loss {' '.join(losses)}"
 
 
 def _numbers(metrics: Metrics) -> dict[str, dict[str, np.ndarray]]:

@@ -69,24 +69,31 @@ class RunDirectory:
         Raises:
           CheckpointError: they differ; names the keys.
         """
-        path = self.path / _CONFIG
-        if path.exists():
-            try:
-                recorded = json.loads(path.read_text())
-            except ValueError as error:
-                raise CheckpointError(
-                    f"{path} is damaged ({error}). Restore it, or remove "
-                    f"{self.path} to start over."
-                ) from error
-            changed = differing_keys(recorded, config)
-            if changed:
-                raise CheckpointError(
-                    f"{self.path} was started with other settings "
-                    f"({', '.join(changed)}). Use the same ones, or another "
-                    "directory."
-                )
+        if not (self.path / _CONFIG).exists():
+            self.write_json(_CONFIG, config)
             return
-        self.write_json(_CONFIG, config)
+        changed = differing_keys(self.config(), config)
+        if changed:
+            raise CheckpointError(
+                f"{self.path} was started with other settings "
+                f"({', '.join(changed)}). Use the same ones, or another "
+                "directory."
+            )
+
+    def config(self) -> dict[str, Any]:
+        """The recorded configuration.
+
+        Raises:
+          CheckpointError: it is missing or damaged.
+        """
+        path = self.path / _CONFIG
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"{path} is missing or damaged ({error}). Restore it, or "
+                f"remove {self.path} to start over."
+            ) from error
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file whole or not at all."""
