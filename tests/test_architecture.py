@@ -21,7 +21,7 @@ LEAVES = (
     "gim_tf/experiments/",
     "gim_tf/inspection/",
     "gim_tf/export/",
-    "gim_tf/cli.py",
+    "gim_tf/cli/",
 )
 MODALITIES = {
     *("image", "images", "vision"),

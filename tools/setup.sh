@@ -123,6 +123,10 @@ make_venv() {
 # uv unpacks in parallel (20 s). pip is the one that reads the configuration
 # of a private index, and so it is asked where uv fails.
 install_packages() {
+  if ! command -v c++ >/dev/null && ! command -v g++ >/dev/null; then
+    say "a C++ compiler is needed for pyfarmhash (Debian: apt-get install g++)"
+    return 1
+  fi
   local pip=(.venv/bin/python -m pip install -q -q --no-deps)
   "${pip[@]}" "$(pin uv)"
   .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps \

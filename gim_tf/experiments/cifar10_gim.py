@@ -9,7 +9,7 @@ Command:   gim run --experiment cifar10_gim \
 
 The file is TFRecords of `image` (JPEG or PNG bytes), `label` and `id`; a tenth
 of it, chosen by a hash of the ids, is held out for testing. With TFDS instead:
-`--set data.source=tfds --data cifar10 --set data.holdout=0`.
+`--set data.source=tfds --data cifar10 --set data.holdout=0.0`.
 """
 
 from gim_tf.config import (
@@ -17,6 +17,7 @@ from gim_tf.config import (
     Experiment,
     InfoNCEConfig,
     PatchViewConfig,
+    ProbeConfig,
     ResNetConfig,
     StackConfig,
     TrainingConfig,
@@ -72,7 +73,9 @@ EXPERIMENT = Experiment(
         num_steps=4 * (45_000 // 32),
         batch_size=32,
         learning_rate=1e-3,
-        log_every=52,
-        checkpoint_every=312,
+        log_every=100,
+        checkpoint_every=500,
     ),
+    # The 7x7 grids of 45,000 pictures would take 4 GB.
+    probe=ProbeConfig(grid=False),
 )

@@ -2,6 +2,8 @@
 
 Paper row: "Greedy InfoMax", STL-10 linear probe on the last module.
 Expected:  81.9 % in the paper (from secondary sources); not run by us.
+Differs:   the probe reads one centre view of each image, encoded once and
+           standardised; the authors encode random views anew in each epoch.
 Cost:      100,000 images, 300 epochs of ResNet-50; days on one GPU.
 Command:   gim run --experiment stl10_gim --data stl10_binary/ \
                --output-dir outputs/stl10_gim

@@ -1,9 +1,10 @@
 """Linear classification of frozen features, the paper's measure of quality.
 
-Softmax regression by Adam to the last epoch, without model selection (Löwe et
-al., 2019, section 4). Features are standardised with the training split's
-mean and deviation, which the returned head absorbs: it stays one affine map
-of the raw features, and its step size need not suit their scale.
+Softmax regression by Adam to the last epoch, without model selection, as in
+Löwe et al. (2019), section 4. Three things differ: features are computed once,
+of the evaluation view; they are standardised with the training split's mean and
+deviation, which the returned head absorbs (it stays one affine map of the raw
+features); and the kernel starts at zero.
 """
 
 from typing import NamedTuple
