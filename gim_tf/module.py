@@ -9,6 +9,8 @@ import tensorflow as tf
 from gim_tf.losses import Objective
 from gim_tf.shapes import pool_local
 
+_PARTS = ("encoder", "objective", "autoregressor")
+
 
 class ModuleOutput(NamedTuple):
     """What a module returns in training.
@@ -26,6 +28,7 @@ class ModuleOutput(NamedTuple):
     metrics: dict[str, tf.Tensor]
 
 
+@keras.saving.register_keras_serializable(package="gim_tf")
 class GIMModule(keras.layers.Layer):
     """Gradients end at the module's input.
 
@@ -81,6 +84,22 @@ class GIMModule(keras.layers.Layer):
         metrics = {"accuracy": output.accuracy, "per_step": output.per_step}
         return ModuleOutput(z, context, output.loss, metrics)
 
+    def get_config(self) -> dict[str, object]:
+        parts = {name: getattr(self, name) for name in _PARTS}
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            **{name: part and serialize(part) for name, part in parts.items()},
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "GIMModule":
+        deserialize = keras.saving.deserialize_keras_object
+        parts = {
+            name: config[name] and deserialize(config[name]) for name in _PARTS
+        }
+        return cls(**{**config, **parts})
+
 
 @keras.saving.register_keras_serializable(package="gim_tf")
 class Chain(keras.layers.Layer):
@@ -99,7 +118,8 @@ class Chain(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         for block in self.blocks:
-            block.build(input_shape)
+            if not block.built:  # it is when it was deserialized
+                block.build(input_shape)
             input_shape = block.compute_output_shape(input_shape)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """A network divided by depth into gradient-isolated modules."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,6 +10,7 @@ from gim_tf.module import GIMModule
 from gim_tf.shapes import pool_grid, pool_local
 
 
+@keras.saving.register_keras_serializable(package="gim_tf")
 class GIMStack(keras.Model):
     """Ordered modules; calling it encodes and computes no loss.
 
@@ -53,6 +55,21 @@ class GIMStack(keras.Model):
             x = module.encode(x, training=training)
             grids[name] = module.contextualise(pool_local(x))
         return grids
+
+    def get_config(self) -> dict[str, object]:
+        serialize = keras.saving.serialize_keras_object
+        modules = [serialize(module) for module in self.gim_modules]
+        return {"name": self.name, "gim_modules": modules}
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> "GIMStack":
+        modules = [
+            keras.saving.deserialize_keras_object(module, custom_objects)
+            for module in config["gim_modules"]
+        ]
+        return cls(modules, name=config["name"])
 
 
 def partition(

@@ -64,6 +64,19 @@ def test_weights_are_a_function_of_the_seed(tiny):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_stack_survives_serialization_with_the_same_weights(tiny, grid):
+    stack = build.build_stack(tiny)
+    copy = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(stack)
+    )
+    x = tf.constant(grid[0])
+    for name, value in stack(x).items():
+        np.testing.assert_array_equal(copy(x)[name], value)
+    assert [type(m.objective) for m in copy.gim_modules] == [
+        type(m.objective) for m in stack.gim_modules
+    ]
+
+
 def test_an_empty_stack_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         GIMStack([])

@@ -142,11 +142,12 @@ class PreActivationBlock(keras.layers.Layer):
             )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        if self.shortcut is not None:
+        if self.shortcut is not None and not self.shortcut.built:
             self.shortcut.build(input_shape)
         shape = input_shape
         for convolution in self.convolutions:
-            convolution.build(shape)
+            if not convolution.built:
+                convolution.build(shape)
             shape = convolution.compute_output_shape(shape)
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
