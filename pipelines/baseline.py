@@ -1,7 +1,8 @@
-"""Finds the newest blessed model that is not the candidate itself.
+"""Finds the newest blessed model that the candidate can be compared with.
 
 TFX's LatestBlessedModelStrategy also finds the candidate when a pipeline is
-run again, so that a repeated run would be judged anew instead of cached.
+run again, so that a repeated run would be judged anew instead of cached; and
+models that were measured on other data.
 """
 
 import ml_metadata as mlmd
@@ -12,6 +13,8 @@ from tfx.components.evaluator.constants import (
 )
 from tfx.dsl.components.common import resolver
 
+from pipelines.blessing import MEASURED_ON
+
 Artifacts = dict[str, list[types.Artifact]]
 
 
@@ -19,7 +22,13 @@ class LatestOtherBlessedStrategy(resolver.ResolverStrategy):
     """Resolves `model_blessing` to the newest one of another model.
 
     The other keys are resolved to nothing: they are there to be compared.
+
+    Args:
+      measured_on: what the blessing's accuracy must have been measured on.
     """
+
+    def __init__(self, measured_on: str) -> None:
+        self._measured_on = measured_on
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: Artifacts
@@ -31,6 +40,8 @@ class LatestOtherBlessedStrategy(resolver.ResolverStrategy):
             blessing
             for blessing in input_dict["model_blessing"]
             if blessing.get_int_custom_property(ARTIFACT_PROPERTY_BLESSED_KEY)
+            and blessing.get_string_custom_property(MEASURED_ON)
+            == self._measured_on
             and blessing.get_int_custom_property(
                 ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY
             )

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+# Property of a blessing: `parts.measured_on` of its experiment.
+MEASURED_ON = "measured_on"
+
 
 class Verdict(NamedTuple):
     """The decision, the deciding accuracy, and one sentence a condition."""

@@ -26,6 +26,7 @@ from tfx.types.standard_artifacts import (
     ExampleStatistics,
     Model,
     ModelBlessing,
+    ModelEvaluation,
     ModelRun,
     PushedModel,
 )
@@ -34,9 +35,11 @@ from tfx.utils import path_utils
 from gim_tf import config, jobs
 from gim_tf.data.records import record_files
 from pipelines import blessing as blessings
+from pipelines import evaluation as evaluations
 from pipelines import gate, pusher
 from pipelines.artifacts import DataReport, ProbeReport, RunReport
-from pipelines.settings import data_config
+from pipelines.blessing import MEASURED_ON
+from pipelines.parts import data_config
 
 _LOG = logging.getLogger(__name__)
 
@@ -101,10 +104,20 @@ def Bless(  # noqa: N802
     blessing: OutputArtifact[ModelBlessing],
     margin: Parameter[float],
     tolerance: Parameter[float],
+    measured_on: Parameter[str],
     sources: Parameter[str],
     baseline: InputArtifact[ModelBlessing] = None,
 ) -> None:
-    """Decides whether the model may be pushed; never fails."""
+    """Decides whether the model may be pushed; never fails.
+
+    A baseline that was measured on other data, or by another probe, says
+    nothing about this model and is passed over.
+    """
+    if baseline and (
+        baseline.get_string_custom_property(MEASURED_ON) != measured_on
+    ):
+        _LOG.info("No baseline: the last one was measured on other data.")
+        baseline = None
     verdict = blessings.judge(
         json.loads(_read(report.uri, "probes.json")),
         margin=margin,
@@ -121,6 +134,7 @@ def Bless(  # noqa: N802
     blessing.set_string_custom_property(
         ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri
     )
+    blessing.set_string_custom_property(MEASURED_ON, measured_on)
     blessing.set_float_custom_property(SCORE, verdict.score)
     blessing.set_string_custom_property(REASONS, " ".join(verdict.reasons))
     _write(blessing.uri, "BLESSED" if verdict.blessed else "NOT_BLESSED", "")
@@ -135,7 +149,7 @@ def Push(  # noqa: N802
     serving_dir: Parameter[str],
     sources: Parameter[str],
 ) -> None:
-    """Pushes the model if it was blessed; says so if it was not."""
+    """Pushes the model if it was blessed; says what it did."""
     path = ""
     if blessing.get_int_custom_property(ARTIFACT_PROPERTY_BLESSED_KEY):
         path = pusher.push(
@@ -159,10 +173,17 @@ def Report(  # noqa: N802
     experiment: Parameter[str],
     tensorboard_dir: Parameter[str],
     sources: Parameter[str],
+    evaluation: InputArtifact[ModelEvaluation] = None,
 ) -> None:
     """Collects all results in one summary and one page."""
+    settings = config.from_dict(json.loads(experiment))
+    by_class = None
+    if evaluation:
+        by_class = os.path.join(report.uri, evaluations.NAME)
+        names = settings.data.class_names
+        evaluations.write_evaluation(evaluation.uri, names, by_class)
     jobs.write_report(
-        config.from_dict(json.loads(experiment)),
+        settings,
         jobs.Sources(
             data=os.path.join(data.uri, "data.json"),
             training=model_run.uri,
@@ -170,6 +191,7 @@ def Report(  # noqa: N802
             tensorboard=tensorboard_dir,
             blessing=blessing.uri,
             pushed=pushed.uri,
+            evaluation=by_class,
         ),
         report.uri,
     )

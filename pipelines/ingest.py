@@ -7,6 +7,7 @@ files are the same whatever the runner and its number of workers.
 
 import json
 import os
+import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
@@ -31,7 +32,8 @@ from gim_tf.data.records import (
     to_example,
 )
 from gim_tf.data.sources import open_source
-from pipelines.settings import INGEST_SOURCES, data_config, source_hash
+from pipelines.parts import data_config
+from pipelines.sources import INGEST_SOURCES, source_hash
 
 REJECTED_DIR = "rejected"
 DUPLICATES_FILE = "duplicates.json"
@@ -63,12 +65,25 @@ class WriteShards(beam.DoFn):
         """Writes one shard; a repeated attempt replaces the whole file."""
         folder = os.path.join(self._directory, f"Split-{shard.split}")
         # Beside the split, since every file inside counts as data.
-        partial = os.path.join(self._directory, f".{shard.split}-{shard.name}")
+        # Unique, as a runner may give the same shard to two workers.
+        partial = os.path.join(
+            self._directory, f".{shard.split}-{shard.name}-{uuid.uuid4().hex}"
+        )
+        try:
+            yield from self._write(shard, partial)
+            tf.io.gfile.makedirs(folder)
+            target = os.path.join(folder, shard.name)
+            tf.io.gfile.rename(partial, target, overwrite=True)
+        finally:
+            if tf.io.gfile.exists(partial):
+                tf.io.gfile.remove(partial)
+
+    def _write(self, shard: Shard, path: str) -> Iterator[str]:
         rejected: list[Rejected] = []
         options = tf.io.TFRecordOptions(
             compression_type="GZIP", compression_level=1
         )
-        with tf.io.TFRecordWriter(partial, options) as writer:
+        with tf.io.TFRecordWriter(path, options) as writer:
             for found in self._read(shard.item):
                 if isinstance(found, Record):
                     writer.write(to_example(found))
@@ -76,9 +91,6 @@ class WriteShards(beam.DoFn):
                 else:
                     rejected.append(found)
         self._write_rejected(shard, rejected)
-        tf.io.gfile.makedirs(folder)
-        target = os.path.join(folder, shard.name)
-        tf.io.gfile.rename(partial, target, overwrite=True)
 
     def _read(self, item: WorkItem | None) -> Iterable[Record | Rejected]:
         return self._source.read(item) if item is not None else ()
@@ -157,7 +169,7 @@ class RecordGen(base_beam_component.BaseBeamComponent):
     The splits are those of the data configuration.
 
     Args:
-      data: JSON of `settings.data_part`.
+      data: JSON of `parts.data_part`.
       fingerprint: of the source's content; changed data run again.
     """
 

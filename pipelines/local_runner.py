@@ -2,13 +2,15 @@
 
 Everything lands below one output directory:
 
-    config.json, summary.json, report.html, pipeline.log
+    config.json, summary.json, report.html    of the last run that finished
+    evaluation.json, pipeline.log
     pipeline/      artifacts          metadata.sqlite   their lineage
     training/      checkpoints        tensorboard/      logs
     serving/<experiment>/<version>    pushed models
 """
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,20 +19,28 @@ from typing import Any
 
 from tfx import v1 as tfx
 from tfx.orchestration.pipeline import RunOptions
-from tfx.utils import path_utils
 
 from gim_tf import config, jobs
 from gim_tf.data.sources import open_source
+from gim_tf.errors import CheckpointError, GimError
 from gim_tf.training.run_directory import RunDirectory
-from pipelines import lineage, pusher
+from pipelines import evaluation, lineage
 from pipelines.lineage import ComponentRun
-from pipelines.observe import MemorySampler, Progress, Report, logs_to
+from pipelines.observe import (
+    FILE_LOG,
+    MemorySampler,
+    Progress,
+    Report,
+    logs_to,
+)
 from pipelines.pipeline import create_pipeline
 from pipelines.plain_errors import plain_errors
 from pipelines.record_schema import write_schema
 from pipelines.settings import Options, Places, training_run
 
+_LOG = logging.getLogger(__name__)
 _METADATA = "metadata.sqlite"
+_LOG_FILE = "pipeline.log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +94,12 @@ def run(
         output directory has the details.
     """
     directory = Path(output_dir).absolute()
-    with plain_errors(directory), RunDirectory(directory).locked():
-        return _run_locked(
-            experiment,
-            directory,
-            Options(**options),
-            to_nodes,
-            report,
-        )
+    with (
+        plain_errors(directory),
+        RunDirectory(directory).locked(),
+        logs_to(directory / _LOG_FILE, Progress(report)),
+    ):
+        return _run_locked(experiment, directory, Options(**options), to_nodes)
 
 
 def _run_locked(
@@ -99,11 +107,11 @@ def _run_locked(
     directory: Path,
     options: Options,
     to_nodes: Sequence[str],
-    report: Report,
 ) -> LocalResult:
+    FILE_LOG.info("Settings: %s", json.dumps(config.to_dict(experiment)))
     lineage.check_store(directory / _METADATA)
     fingerprint = open_source(experiment.data).fingerprint()
-    (directory / "config.json").write_text(config.to_json(experiment))
+    run_name = training_run(experiment, fingerprint)
     places = Places.under(
         str(directory),
         name=experiment.name,
@@ -112,8 +120,9 @@ def _run_locked(
     metadata = tfx.orchestration.metadata.sqlite_metadata_connection_config(
         str(directory / _METADATA)
     )
-    log = directory / "pipeline.log"
-    with MemorySampler() as memory, logs_to(log, Progress(report)):
+    if options.resume == "never":
+        _check_fresh(Path(places.training_dir, run_name))
+    with MemorySampler() as memory:
         pipeline = create_pipeline(
             experiment,
             places,
@@ -128,10 +137,9 @@ def _run_locked(
             else None,
         )
         components = lineage.last_run(metadata, memory.peak)
-        _check_complete(components)
-        logs = f"{places.tensorboard_dir}/"
-        logs += training_run(experiment, fingerprint)
-        summary = _finish(experiment, directory, places, components, logs)
+        _check_complete(components, directory / _LOG_FILE)
+        logs = f"{places.tensorboard_dir}/{run_name}"
+        summary = _finish(experiment, directory, components, logs)
     return LocalResult(
         output_dir=directory,
         summary=summary,
@@ -142,14 +150,24 @@ def _run_locked(
 def _finish(
     experiment: config.Experiment,
     directory: Path,
-    places: Places,
     components: dict[str, ComponentRun],
     tensorboard_dir: str,
 ) -> dict[str, Any]:
-    """Writes the report again, now that times and lineage are known."""
+    """Writes the report again, now that times and lineage are known.
+
+    `config.json` comes with it and not before, so that results never stand
+    beside settings that they were not reached with.
+    """
     if "Report" not in components:
         return {}
-    _restore_push(components, places)
+    by_class = str(directory / evaluation.NAME)
+    evaluation.write_evaluation(
+        components["Evaluator"].output("evaluation"),
+        experiment.data.class_names,
+        by_class,
+    )
+    text = config.to_json(experiment)
+    (directory / "config.json").write_text(text, encoding="utf-8")
     return jobs.write_report(
         experiment,
         jobs.Sources(
@@ -158,29 +176,44 @@ def _finish(
             probes=components["LinearProbe"].output("report"),
             tensorboard=tensorboard_dir,
             blessing=components["Bless"].output("blessing"),
-            pushed=components["Push"].output("pushed"),
+            pushed=_pushed(components["Push"].output("pushed")),
+            evaluation=by_class,
         ),
         directory,
         execution=[run.as_dict() for run in components.values()],
     )
 
 
-def _check_complete(components: dict[str, ComponentRun]) -> None:
+def _check_fresh(run_dir: Path) -> None:
+    if list(run_dir.glob("ckpt-*.index")):
+        raise CheckpointError(
+            f"{run_dir} already holds checkpoints, and resume is 'never'; "
+            "choose another directory."
+        )
+
+
+def _check_complete(components: dict[str, ComponentRun], log: Path) -> None:
     """TFX logs a component whose inputs are missing, and goes on."""
     for run in components.values():
         if run.state not in ("ran", "cached"):
-            raise RuntimeError(
-                f"Component {run.component} {run.state}; see pipeline.log."
+            raise GimError(
+                f"Component {run.component} ended as {run.state}; see {log}, "
+                "and run again."
             )
 
 
-def _restore_push(components: dict[str, ComponentRun], places: Places) -> None:
-    """Pushes again what a cached Push pushed and somebody removed since."""
-    record = Path(components["Push"].output("pushed")) / "pushed.json"
+def _pushed(artifact: str) -> str | None:
+    """The artifact's folder, unless somebody removed the version since.
+
+    Removing the newest version is how a server is rolled back, so a cached
+    push is not repeated.
+    """
+    record = Path(artifact) / "pushed.json"
     pushed_to = json.loads(record.read_text())["pushed_to"]
     if pushed_to and not os.path.exists(pushed_to):
-        model = components["LinearProbe"].output("probed")
-        again = pusher.push(
-            path_utils.serving_model_path(model), places.serving_dir
+        _LOG.warning(
+            "%s was removed since it was pushed; --no-cache pushes again.",
+            pushed_to,
         )
-        record.write_text(json.dumps({"pushed_to": again}))
+        return None
+    return artifact

@@ -14,6 +14,9 @@ from absl import logging as absl_logging  # type: ignore[import-untyped]
 
 Report = Callable[[str], None]
 
+# For the log file: a name that `Progress` does not pass on.
+FILE_LOG = logging.getLogger("gim.run")
+
 # LocalDagRunner and its launcher have no hooks, so their log lines serve.
 _RUNNING = "Component %s is running."
 _FINISHED = "Component %s is finished."
@@ -97,13 +100,14 @@ class MemorySampler:
 def logs_to(path: Path, progress: logging.Handler) -> Iterator[None]:
     """Sends all logging, warnings and native stderr output to a file.
 
-    What Python itself prints to `sys.stderr` still reaches the terminal.
+    What Python itself prints to `sys.stderr` still reaches the terminal. The
+    traceback of an exception goes to the file on its way through.
 
     Args:
       path: the log file, appended to.
       progress: also receives every record.
     """
-    to_file = logging.FileHandler(path)
+    to_file = logging.FileHandler(path, errors="backslashreplace")
     to_file.setFormatter(
         logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
@@ -121,6 +125,10 @@ def logs_to(path: Path, progress: logging.Handler) -> Iterator[None]:
     try:
         with _native_stderr_to(path):
             yield
+    except Exception:
+        # In the file only: the terminal gets what the user can mend.
+        FILE_LOG.exception("The run failed.")
+        raise
     finally:
         logging.captureWarnings(False)
         absl_logging.set_verbosity(verbosity)
@@ -135,7 +143,11 @@ def _native_stderr_to(path: Path) -> Iterator[None]:
     python_stderr = sys.stderr
     python_stderr.flush()
     terminal = os.dup(2)
-    with path.open("ab") as log, open(os.dup(terminal), "w") as mirror:
+    with (
+        path.open("ab") as log,
+        # As Python's own stderr: an odd character is no reason to fail.
+        open(os.dup(terminal), "w", errors="backslashreplace") as mirror,
+    ):
         os.dup2(log.fileno(), 2)
         if _descriptor(python_stderr) == 2:
             sys.stderr = mirror

@@ -17,11 +17,12 @@ from tfx import v1 as tfx
 from tfx.types import BaseChannel, standard_artifacts
 
 from gim_tf import config
-from pipelines import settings
+from pipelines import parts, sources
 from pipelines.baseline import LatestOtherBlessedStrategy
 from pipelines.components import Bless, DataGate, LinearProbe, Push, Report
 from pipelines.ingest import RecordGen
-from pipelines.settings import Options, Places, source_hash
+from pipelines.settings import Options, Places, is_path, training_run
+from pipelines.sources import source_hash
 
 
 class _Data(NamedTuple):
@@ -49,19 +50,21 @@ def create_pipeline(
         runner has its own (Vertex).
     """
     options = options or Options()
-    run = settings.training_run(experiment, data_fingerprint)
+    run = training_run(experiment, data_fingerprint)
     logs = f"{places.tensorboard_dir}/{run}"
     data = _data_components(experiment, places, data_fingerprint)
     trainer = _trainer(experiment, places, run, data, options)
     probe = LinearProbe(
         examples=data.examples,
         model=trainer.outputs["model"],
-        experiment=config.to_json(settings.probe_part(experiment)),
+        experiment=config.to_json(parts.probe_part(experiment)),
         tensorboard_dir=logs,
-        sources=source_hash(settings.PROBE_SOURCES),
+        sources=source_hash(sources.PROBE_SOURCES),
     )
     evaluator = _evaluator(experiment, data.examples, probe.outputs["probed"])
-    resolver, bless, push = _serving(experiment, places, probe, options)
+    comparable = parts.measured_on(experiment, data_fingerprint)
+    resolver, baseline = _baseline(probe.outputs["probed"], comparable, options)
+    bless, push = _serving(experiment, places, probe, baseline, comparable)
     bless.add_upstream_node(evaluator)
     report = Report(
         data=data.gate.outputs["report"],
@@ -69,9 +72,10 @@ def create_pipeline(
         probes=probe.outputs["report"],
         blessing=bless.outputs["blessing"],
         pushed=push.outputs["pushed"],
+        evaluation=evaluator.outputs["evaluation"],
         experiment=config.to_json(experiment),
         tensorboard_dir=logs,
-        sources=source_hash(settings.REPORT_SOURCES),
+        sources=source_hash(sources.REPORT_SOURCES),
     )
     learning = [trainer, probe, evaluator, resolver, bless, push, report]
     return tfx.dsl.Pipeline(
@@ -88,7 +92,7 @@ def _data_components(
     experiment: config.Experiment, places: Places, fingerprint: str
 ) -> _Data:
     records = RecordGen(
-        data=json.dumps(settings.data_part(experiment), sort_keys=True),
+        data=json.dumps(parts.data_part(experiment), sort_keys=True),
         fingerprint=fingerprint,
     )
     schema = tfx.components.ImportSchemaGen(schema_file=places.schema_file)
@@ -109,7 +113,7 @@ def _data_components(
         anomalies=validator.outputs["anomalies"],
         data=config.to_json(experiment.data),
         fingerprint=fingerprint,
-        sources=source_hash(settings.GATE_SOURCES),
+        sources=source_hash(sources.GATE_SOURCES),
     )
     components = [records, schema, statistics, validator, gate]
     return _Data(components, records.outputs["examples"], gate)
@@ -129,11 +133,11 @@ def _trainer(
         train_args=tfx.proto.TrainArgs(splits=[splits.pretrain_split]),
         eval_args=tfx.proto.EvalArgs(splits=[splits.test_split]),
         custom_config={
-            "experiment": config.to_dict(settings.training_part(experiment)),
+            "experiment": config.to_dict(parts.training_part(experiment)),
             "run_dir": f"{places.training_dir}/{run}",
             "tensorboard_dir": f"{places.tensorboard_dir}/{run}",
-            "resume": options.resume,
-            "sources": source_hash(settings.TRAINING_SOURCES),
+            "resume": options.resume if is_path(options.resume) else "auto",
+            "sources": source_hash(sources.TRAINING_SOURCES),
         },
     )
     trainer.add_upstream_node(data.gate)
@@ -173,27 +177,33 @@ def _evaluator(
 
 
 def _serving(
-    experiment: config.Experiment, places: Places, probe: Any, options: Options
-) -> tuple[Any, Any, Any]:
-    resolver, baseline = _baseline(probe.outputs["probed"], options)
+    experiment: config.Experiment,
+    places: Places,
+    probe: Any,
+    baseline: BaseChannel,
+    measured_on: str,
+) -> tuple[Any, Any]:
     bless = Bless(
         report=probe.outputs["report"],
         model=probe.outputs["probed"],
         baseline=baseline,
         margin=experiment.blessing.margin,
         tolerance=experiment.blessing.tolerance,
-        sources=source_hash(settings.BLESS_SOURCES),
+        measured_on=measured_on,
+        sources=source_hash(sources.BLESS_SOURCES),
     )
     push = Push(
         model=probe.outputs["probed"],
         blessing=bless.outputs["blessing"],
         serving_dir=places.serving_dir,
-        sources=source_hash(settings.PUSH_SOURCES),
+        sources=source_hash(sources.PUSH_SOURCES),
     )
-    return resolver, bless, push
+    return bless, push
 
 
-def _baseline(model: BaseChannel, options: Options) -> tuple[Any, BaseChannel]:
+def _baseline(
+    model: BaseChannel, measured_on: str, options: Options
+) -> tuple[Any, BaseChannel]:
     blessing = tfx.dsl.Channel(type=standard_artifacts.ModelBlessing)
     if options.baseline == "latest":
         resolver = tfx.dsl.Resolver(
@@ -204,6 +214,7 @@ def _baseline(model: BaseChannel, options: Options) -> tuple[Any, BaseChannel]:
     else:
         resolver = tfx.dsl.Resolver(
             strategy_class=LatestOtherBlessedStrategy,
+            config={"measured_on": measured_on},
             candidate=model,
             model_blessing=blessing,
         )

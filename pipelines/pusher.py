@@ -15,7 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from gim_tf.errors import ExportError
-from gim_tf.export.manifest import verify_manifest
+from gim_tf.export.manifest import read_manifest, verify_manifest
 
 _INCOMING = ".incoming-"
 _LOCK = ".push.lock"
@@ -24,8 +24,9 @@ _LOCK = ".push.lock"
 def push(model_dir: str, serving_dir: str) -> str:
     """Copies a SavedModel to the next version and returns its path.
 
-    Versions count up from the largest one present. Remains of interrupted
-    pushes are removed.
+    Versions count up from the largest one present. Where that one already is
+    this model, whole, its path is returned: a push that was killed before it
+    could be recorded is not repeated. Remains of such pushes are removed.
 
     Args:
       model_dir: folder of the SavedModel.
@@ -61,6 +62,9 @@ def versions(serving_dir: str) -> list[int]:
 def _push_local(model: Path, target: Path) -> Path:
     for leftover in target.glob(f"{_INCOMING}*"):
         shutil.rmtree(leftover)
+    newest = target / str(max(versions(str(target)), default=0))
+    if _is_same(newest, model):
+        return newest
     version = _next(str(target))
     incoming = target / f"{_INCOMING}{version}"
     try:
@@ -73,6 +77,15 @@ def _push_local(model: Path, target: Path) -> Path:
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
     return final
+
+
+def _is_same(version: Path, model: Path) -> bool:
+    try:
+        return (
+            verify_manifest(version)["files"] == read_manifest(model)["files"]
+        )
+    except ExportError:
+        return False
 
 
 def _push_remote(model_dir: str, serving_dir: str) -> str:

@@ -1,62 +1,28 @@
-"""Places, options and cache keys of a pipeline; imports no TFX.
+"""Places and options of a pipeline; imports no TFX.
 
 Everything that a component depends on reaches it as a parameter, so that TFX
-can tell what to run again: the part of the experiment it reads, and a hash of
-the source files whose code it runs (TFX itself hashes neither).
+can tell what to run again: the part of the experiment it reads (`parts`), and
+a hash of the source files whose code it runs (`sources`).
 """
 
-import dataclasses
-import functools
 import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import gim_tf
 from gim_tf import config
 from gim_tf.errors import ConfigError
+from pipelines.parts import training_part
+from pipelines.sources import WEIGHT_SOURCES, source_hash
 
-_LIBRARY = Path(gim_tf.__file__).parent
-_PIPELINES = Path(__file__).parent
-_SECRET = re.compile(r"secret|passw|token|credential|api[-_]?key", re.I)
+_SECRET = re.compile(
+    r"secret|passw|token|credential|private|api[-_]?key|connection[-_]?string"
+    r"|(^|[-_])sas([-_]|$)",
+    re.I,
+)
 
-# Source files, below gim_tf/ or pipelines/, that decide a component's output.
-INGEST_SOURCES = ("config", "data", "pipelines/ingest.py")
-GATE_SOURCES = (
-    "data/records.py",
-    "pipelines/components.py",
-    "pipelines/gate.py",
-)
-TRAINING_SOURCES = (
-    "build.py",
-    "config",
-    "data",
-    "encoders",
-    "export",
-    "initializers.py",
-    "jobs/exporting.py",
-    "jobs/pretraining.py",
-    "losses",
-    "module.py",
-    "shapes.py",
-    "stack.py",
-    "training",
-    "pipelines/trainer_module.py",
-)
-PROBE_SOURCES = (
-    *TRAINING_SOURCES,
-    "jobs/probing.py",
-    "probes",
-    "pipelines/components.py",
-)
-BLESS_SOURCES = ("pipelines/blessing.py", "pipelines/components.py")
-PUSH_SOURCES = ("export", "pipelines/components.py", "pipelines/pusher.py")
-REPORT_SOURCES = (
-    "inspection",
-    "jobs/reporting.py",
-    "pipelines/components.py",
-)
+# A URL with a user and a password.
+_SECRET_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +66,17 @@ class Places:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a pipeline runs; nothing in here changes a result.
+    """How a pipeline runs; only a checkpoint to resume changes a result.
 
     Attributes:
       beam_args: flags of Beam's runner; none means in memory, in this
         process. They are stored in clear with the metadata.
-      enable_cache: reuse outputs of components whose inputs are the same.
-      resume: "auto", "never", or a checkpoint, see `gim_tf.jobs.pretrain`.
+      enable_cache: reuse outputs of components whose inputs are the same;
+        False runs all of them. A finished training is restored from its last
+        checkpoint then, not repeated: for that, remove its folder.
+      resume: "auto": from the newest checkpoint, if any; "never": refuse to
+        run where there is one; else the checkpoint's prefix, see
+        `gim_tf.jobs.pretrain`. Only the last is part of the cache key.
       baseline: which blessed model the new one is compared with. "other" is
         the newest blessed one besides itself, which leaves a repeated run
         cached; "latest" is TFX's own strategy, the only one Vertex knows.
@@ -119,79 +89,37 @@ class Options:
 
     def __post_init__(self) -> None:
         for flag in self.beam_args:
-            if _SECRET.search(flag.partition("=")[0]):
-                raise ConfigError(
-                    f"Beam flag {flag.partition('=')[0]} looks like a secret "
-                    "and would be stored in clear; use Application Default "
-                    "Credentials instead."
-                )
-
-
-@functools.cache
-def source_hash(names: tuple[str, ...]) -> str:
-    """Short hash of the Python files behind `names`, as they were at first.
-
-    Args:
-      names: files or folders below gim_tf/, or below pipelines/ when they
-        start with "pipelines/"; those that do not exist count as empty.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(names):
-        for file in _python_files(name):
-            digest.update(f"{name}/{file.name}".encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def data_part(experiment: config.Experiment) -> dict[str, Any]:
-    """What decides the records: the source, not the limits of the gate."""
-    return config.to_dict(_ungated(experiment.data))
-
-
-def data_config(part: dict[str, Any]) -> config.DataConfig:
-    """Inverse of `data_part`."""
-    names = tuple(part["class_names"])
-    return config.DataConfig(**{**part, "class_names": names})
-
-
-def training_part(experiment: config.Experiment) -> config.Experiment:
-    """The experiment with all that does not decide the weights at default."""
-    return dataclasses.replace(
-        probe_part(experiment), probe=config.ProbeConfig()
-    )
-
-
-def probe_part(experiment: config.Experiment) -> config.Experiment:
-    """The experiment with all that does not decide the probes at default."""
-    return dataclasses.replace(
-        experiment,
-        summary="",
-        paper="",
-        cost="",
-        data=_ungated(experiment.data),
-        blessing=config.BlessingConfig(),
-    )
+            _check_flag(flag)
 
 
 def training_run(experiment: config.Experiment, data_fingerprint: str) -> str:
     """Name of the folder of checkpoints: new for new settings, data or code.
 
     Continuing from a checkpoint under other settings, data or code would end
-    in weights that nothing can produce again.
+    in weights that nothing can produce again. The code that reads the source
+    counts by the records it writes, which the Trainer compares.
     """
     settings = config.fingerprint(training_part(experiment))
-    code = source_hash(TRAINING_SOURCES)
+    code = source_hash(WEIGHT_SOURCES)
     rest = hashlib.sha256(f"{data_fingerprint} {code}".encode()).hexdigest()
     return f"{settings}-{rest[:8]}"
 
 
-def _ungated(data: config.DataConfig) -> config.DataConfig:
-    return dataclasses.replace(data, max_bad=0, min_examples=1)
+def is_path(resume: str) -> bool:
+    """Whether `Options.resume` names a checkpoint."""
+    return resume not in ("auto", "never")
 
 
-def _python_files(name: str) -> list[Path]:
-    base, _, below = name.partition("/")
-    path = _PIPELINES / below if base == "pipelines" else _LIBRARY / name
-    if path.is_dir():
-        return sorted(path.rglob("*.py"))
-    return [path] if path.is_file() else []
+def _check_flag(flag: str) -> None:
+    name = flag.partition("=")[0]
+    if _SECRET_URL.search(flag):
+        subject = "A Beam flag holds a URL with a password"
+    elif _SECRET.search(name):
+        shown = f" {name}" if name.startswith("-") else ""
+        subject = f"Beam flag{shown} looks like a secret"
+    else:
+        return
+    raise ConfigError(
+        f"{subject} and would be stored in clear; use Application Default "
+        "Credentials instead."
+    )

@@ -1,5 +1,7 @@
 """`run_fn` of the TFX Trainer: translates its arguments and calls gim_tf."""
 
+import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from gim_tf import config, jobs
+
+_LOG = logging.getLogger(__name__)
 
 # What is kept of the run directory, beside the TensorBoard logs.
 _KEPT = ("config.json", "history.jsonl", "pretrain.json", "pictures/*.png")
@@ -28,17 +32,43 @@ def run_fn(fn_args: Any) -> None:
     records = sorted(
         file for p in fn_args.train_files for file in tf.io.gfile.glob(p)
     )
+    _tell_if_anew(custom["run_dir"])
     jobs.pretrain(
         experiment,
         records,
         custom["run_dir"],
         tensorboard_dir=custom["tensorboard_dir"],
         resume=custom["resume"],
+        data_fingerprint=_digest(records),
     )
     jobs.export(experiment, custom["run_dir"], fn_args.serving_model_dir)
     logs = f"{fn_args.model_run_dir}/tensorboard"
     _copy(custom["run_dir"], fn_args.model_run_dir, _KEPT)
     _copy(custom["tensorboard_dir"], logs, ("*", "*/*", "*/*/*"))
+
+
+def _tell_if_anew(run_dir: str) -> None:
+    """Says so if there are checkpoints, but only of another training."""
+    if tf.io.gfile.glob(os.path.join(run_dir, "ckpt-*.index")):
+        return
+    others = os.path.join(os.path.dirname(run_dir), "*", "ckpt-*.index")
+    found = tf.io.gfile.glob(others)
+    if found:
+        newest = max(found, key=lambda p: tf.io.gfile.stat(p).mtime_nsec)
+        _LOG.info(
+            "Starting anew: settings, data or code differ from %s.",
+            os.path.dirname(newest),
+        )
+
+
+def _digest(records: Sequence[str]) -> str:
+    """Hash of the records, which other ingest code may write differently."""
+    digest = hashlib.sha256()
+    for path in records:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:12]
 
 
 def _copy(source: str, target: str, patterns: Sequence[str]) -> None:

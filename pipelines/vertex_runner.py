@@ -1,4 +1,21 @@
-"""Compiles the pipeline for Vertex AI; needs no network and no credentials."""
+"""Compiles the pipeline for Vertex AI; needs no network and no credentials.
+
+The job is valid, but these parts of it have run on one machine only, and do
+not work with gs:// places yet:
+
+- Trainer: run directory, checkpoints and export use `pathlib` and file locks,
+  which know local paths only; so does LinearProbe, which reads the export.
+- Push: the manifest of the model is verified with `pathlib` as well, and a
+  version is copied in place, its graph last, instead of renamed.
+- Sources: `data.path` must be a path inside the container.
+- The schema has to be uploaded by hand to the path in the job, as
+  `record_schema.write_schema` would write it.
+- Nothing writes summary.json beside the artifacts: it is in the artifact of
+  Report, without times, memory and lineage.
+
+What it takes is a mounted bucket (such as Cloud Storage FUSE under /gcs), or
+`tf.io.gfile` in gim_tf.training and gim_tf.export.
+"""
 
 import json
 from pathlib import Path

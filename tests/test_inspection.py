@@ -182,6 +182,20 @@ def test_report_is_one_file_that_tells_the_result():
     assert "Neurons" in page.text
 
 
+def test_report_shows_each_class():
+    by_class = {
+        "<boot>": {"accuracy": 0.75, "examples": 1000},
+        "bag": {"accuracy": None, "examples": 0},
+    }
+    evaluation = {"accuracy": 0.5, "by_class": by_class}
+    data = ReportData(summary={"evaluation": evaluation})
+    text = Page(render(data)).text
+    assert "<boot>" in text
+    assert "75.0 %" in text
+    assert "1,000" in text
+    assert "nan" not in text
+
+
 def test_report_is_the_same_for_the_same_data():
     data = ReportData(experiment=EXPERIMENT, history=make_history())
     assert render(data) == render(data)

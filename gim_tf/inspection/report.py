@@ -72,6 +72,7 @@ def render(data: ReportData) -> str:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
+    environment.filters["share"] = lambda value: percent(as_float(value))
     environment.filters["number"] = number
     environment.filters["data_uri"] = _data_uri
     environment.filters["colour"] = style.module_colour
@@ -87,6 +88,7 @@ def render(data: ReportData) -> str:
         columns=_measured_columns(module_rows(data.summary)),
         controls=data.summary.get("controls") or {},
         charts=_charts(data),
+        evaluation=data.summary.get("evaluation") or {},
         pictures=data.pictures,
         facts=facts(data.experiment, data.summary),
         settings=settings(data.experiment),

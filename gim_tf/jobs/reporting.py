@@ -32,6 +32,8 @@ class Sources:
       tensorboard: log directory.
       blessing: folder with `verdict.json`; None: nothing was judged.
       pushed: folder with `pushed.json`; None: nothing was pushed.
+      evaluation: JSON file with "accuracy" and "by_class" of the exported
+        classifier; None: it was not evaluated.
     """
 
     data: str
@@ -40,6 +42,7 @@ class Sources:
     tensorboard: str
     blessing: str | None = None
     pushed: str | None = None
+    evaluation: str | None = None
 
 
 def write_report(
@@ -70,11 +73,13 @@ def write_report(
     summary = {
         "experiment": experiment.name,
         "seed": experiment.training.seed,
-        "versions": versions(),
+        # Of the process that exported what was probed, if it is known.
+        "versions": probes.get("versions") or versions(),
         "data": _data(experiment, _json(sources.data)),
         "pretrain": _json(sources.training, "pretrain.json"),
         "probes": probes["modules"],
         "controls": probes["controls"],
+        "evaluation": _json(sources.evaluation) or None,
         "blessed": bool(verdict.get("blessed", False)),
         "reasons": verdict.get("reasons", []),
         "pushed_to": _json(sources.pushed, "pushed.json").get("pushed_to"),

@@ -109,6 +109,9 @@ def test_the_summary_is_complete(first):
     assert summary["controls"].keys() >= {"raw_top1", "chance"}
     assert summary["blessed"] is True
     assert summary["versions"]["tfx"] == "1.16.0"
+    assert summary["pretrain"]["steps"] == 6
+    kept = json.loads((first.output_dir / "config.json").read_text())
+    assert kept["training"]["num_steps"] == 6
     page = Path(summary["report"]).read_text()
     assert Path(summary["report"]) == first.output_dir / "report.html"
     assert "RecordGen" in page
@@ -132,6 +135,12 @@ def test_the_evaluator_agrees_with_the_probe(first):
     assert len(accuracy) == 4
     last = first.summary["probes"]["module_2"]["linear_top1"]
     assert accuracy[()] == pytest.approx(last, abs=1e-6)
+    shown = first.summary["evaluation"]
+    assert shown["accuracy"] == accuracy[()]
+    assert list(shown["by_class"]) == ["dark", "light", "noise"]
+    for label, one in enumerate(shown["by_class"].values()):
+        assert one["accuracy"] == accuracy[(("label", label),)]
+        assert one["examples"] == 10
 
 
 def test_what_was_probed_is_what_is_served(first):
@@ -151,13 +160,18 @@ def test_a_second_run_is_cached(first, small):
     assert second.summary["pushed_to"] == first.summary["pushed_to"]
 
 
-def test_a_removed_version_is_pushed_again(first, small):
+def test_a_rollback_is_not_undone(first, small, tmp_path):
     pushed = Path(first.summary["pushed_to"])
-    shutil.rmtree(pushed)
-    again = run(small, first.output_dir)
+    shutil.move(pushed, tmp_path / "aside")
+    lines = []
+    again = run(small, first.output_dir, report=lines.append)
     assert ran(again) == set()
-    assert again.summary["pushed_to"] == str(pushed)
-    assert pushed.exists()
+    assert again.summary["pushed_to"] is None
+    assert not pushed.exists()
+    assert any(f"{pushed} was removed since" in line for line in lines)
+    shutil.move(tmp_path / "aside", pushed)
+    restored = run(small, first.output_dir)
+    assert restored.summary["pushed_to"] == str(pushed)
 
 
 def test_a_threshold_changes_only_the_decision(first, small):
@@ -170,18 +184,49 @@ def test_a_threshold_changes_only_the_decision(first, small):
 
 
 def test_a_training_setting_leaves_the_data_cached(first, small):
-    other = run(small, first.output_dir, ["training.learning_rate=0.01"])
+    lines = []
+    other = run(
+        small,
+        first.output_dir,
+        ["training.learning_rate=0.01"],
+        report=lines.append,
+    )
     assert ran(other) == LEARNING | DECIDING
     assert versions(other) == [1, 2]
     assert len(other.reasons) == 2  # compared with the first model
     runs = list((first.output_dir / "training").iterdir())
     assert len(runs) == 2
+    (said,) = [line for line in lines if "Starting anew" in line]
+    assert any(str(before) in said for before in runs)
 
 
 def test_a_part_can_run_alone(first, small):
     part = run(small, first.output_dir, to_nodes=["StatisticsGen"])
     assert {c.component for c in part.components} < DATA
     assert part.summary == {}
+
+
+def test_other_probe_settings_have_no_baseline(first, small):
+    other = run(small, first.output_dir, ["probe.epochs=1"])
+    assert ran(other) == LEARNING - {"Trainer"} | DECIDING
+    assert len(other.reasons) == 1
+
+
+def test_a_failed_run_leaves_the_results_of_the_last(first, small):
+    names = ("config.json", "summary.json", "report.html")
+    files = [first.output_dir / name for name in names]
+    before = [file.read_bytes() for file in files]
+    few = ["data.min_examples=1000", "training.seed=8"]
+    with pytest.raises(DataError, match="has 60 examples"):
+        run(small, first.output_dir, few)
+    assert [file.read_bytes() for file in files] == before
+    log = (first.output_dir / "pipeline.log").read_text()
+    assert "Traceback" in log.rpartition("gim.run: The run failed.")[2]
+
+
+def test_resuming_never_refuses_checkpoints(first, small):
+    with pytest.raises(CheckpointError, match="already holds checkpoints"):
+        run(small, first.output_dir, resume="never")
 
 
 def test_changed_data_run_again(first, small, tmp_path):

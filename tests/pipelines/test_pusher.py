@@ -11,14 +11,17 @@ from gim_tf.export.manifest import write_manifest
 from pipelines.pusher import push, versions
 
 
-@pytest.fixture
-def model(tmp_path):
-    directory = tmp_path / "model"
+def make_model(directory, weights=b"weights"):
     (directory / "variables").mkdir(parents=True)
     (directory / "saved_model.pb").write_bytes(b"graph")
-    (directory / "variables" / "variables.index").write_bytes(b"weights")
+    (directory / "variables" / "variables.index").write_bytes(weights)
     write_manifest(directory, {})
     return str(directory)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return make_model(tmp_path / "model")
 
 
 def test_versions_count_up_from_the_largest(model, tmp_path):
@@ -31,12 +34,28 @@ def test_versions_count_up_from_the_largest(model, tmp_path):
     assert copied.read_bytes() == b"weights"
 
 
-def test_simultaneous_pushes_are_all_kept(model, tmp_path):
+def test_a_push_is_not_repeated(model, tmp_path):
+    serving = tmp_path / "serving"
+    first = push(model, str(serving))
+    assert push(model, str(serving)) == first
+    other = make_model(tmp_path / "other", b"other")
+    assert push(other, str(serving)) == str(serving / "2")
+    assert push(model, str(serving)) == str(serving / "3")
+
+
+def test_a_damaged_version_is_pushed_again(model, tmp_path):
+    serving = tmp_path / "serving"
+    (Path(push(model, str(serving))) / "saved_model.pb").unlink()
+    assert push(model, str(serving)) == str(serving / "2")
+
+
+def test_simultaneous_pushes_are_all_kept(tmp_path):
     serving = str(tmp_path / "serving")
     pushed = []
+    models = [make_model(tmp_path / f"model {n}", bytes([n])) for n in range(4)]
     threads = [
-        threading.Thread(target=lambda: pushed.append(push(model, serving)))
-        for _ in range(4)
+        threading.Thread(target=lambda m=m: pushed.append(push(m, serving)))
+        for m in models
     ]
     for thread in threads:
         thread.start()

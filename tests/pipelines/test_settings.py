@@ -1,10 +1,10 @@
-"""What invalidates what: parts of the experiment and hashes of sources."""
+"""What invalidates what: parts of the experiment; and what is refused."""
 
 import pytest
 
 from gim_tf import config
 from gim_tf.errors import ConfigError
-from pipelines import settings
+from pipelines import parts, settings
 
 
 def changed(tiny, override):
@@ -25,8 +25,8 @@ def test_each_part_holds_what_it_depends_on(
     tiny, override, records, weights, probes
 ):
     other = changed(tiny, override)
-    parts = (settings.data_part, settings.training_part, settings.probe_part)
-    differing = [part(tiny) != part(other) for part in parts]
+    functions = (parts.data_part, parts.training_part, parts.probe_part)
+    differing = [part(tiny) != part(other) for part in functions]
     assert differing == [records, weights, probes]
 
 
@@ -43,26 +43,55 @@ def test_checkpoints_are_kept_apart_by_settings_and_data(tiny):
 
 
 def test_data_part_is_json_of_the_data_config(tiny):
-    assert settings.data_config(settings.data_part(tiny)) == tiny.data
+    assert parts.data_config(parts.data_part(tiny)) == tiny.data
 
 
 @pytest.mark.parametrize(
-    "names",
+    ("override", "comparable"),
     [
-        value
-        for name, value in vars(settings).items()
-        if name.endswith("_SOURCES")
+        ("training.learning_rate=0.5", True),
+        ("stack.objective.num_negatives=3", True),
+        ("data.path=elsewhere", True),
+        ("data.test_split=other", False),
+        ("data.holdout=0.5", False),
+        ("probe.epochs=7", False),
     ],
 )
-def test_every_named_source_exists(names):
-    for name in names:
-        assert settings.source_hash((name,)) != settings.source_hash(())
+def test_accuracies_compare_on_the_same_data_and_probe(
+    tiny, override, comparable
+):
+    key = parts.measured_on(tiny, "data")
+    other = parts.measured_on(changed(tiny, override), "data")
+    assert (key == other) is comparable
+    assert key != parts.measured_on(tiny, "other data")
 
 
 @pytest.mark.parametrize(
-    "flag", ["--password=x", "--api_key=x", "--accessToken=x"]
+    "flag",
+    [
+        "--password=x",
+        "--api_key=x",
+        "--accessToken=x",
+        "--connection_string=x",
+        "--private_key=x",
+        "--sas=x",
+        "--proxy=http://user:x@host",
+        "http://user:x@host",
+        "sas-x",
+    ],
 )
 def test_secrets_are_refused_and_not_repeated(flag):
     with pytest.raises(ConfigError) as caught:
         settings.Options(beam_args=(flag,))
     assert "=x" not in str(caught.value)
+    assert "user" not in str(caught.value)
+    assert "sas-x" not in str(caught.value)
+
+
+def test_plain_flags_are_taken():
+    flags = (
+        "--runner=DirectRunner",
+        "--temp_location=gs://b/a:c@d",
+        "--grasas=1",
+    )
+    assert settings.Options(beam_args=flags).beam_args == flags

@@ -1,0 +1,58 @@
+"""The part of an experiment that each component reads, and no more.
+
+Parts are parameters of the components, and so keys of TFX's cache.
+"""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from gim_tf import config
+
+
+def data_part(experiment: config.Experiment) -> dict[str, Any]:
+    """What decides the records: the source, not the limits of the gate."""
+    return config.to_dict(_ungated(experiment.data))
+
+
+def data_config(part: dict[str, Any]) -> config.DataConfig:
+    """Inverse of `data_part`."""
+    names = tuple(part["class_names"])
+    return config.DataConfig(**{**part, "class_names": names})
+
+
+def training_part(experiment: config.Experiment) -> config.Experiment:
+    """The experiment with all that does not decide the weights at default."""
+    return dataclasses.replace(
+        probe_part(experiment), probe=config.ProbeConfig()
+    )
+
+
+def probe_part(experiment: config.Experiment) -> config.Experiment:
+    """The experiment with all that does not decide the probes at default."""
+    return dataclasses.replace(
+        experiment,
+        summary="",
+        paper="",
+        cost="",
+        data=_ungated(experiment.data),
+        blessing=config.BlessingConfig(),
+    )
+
+
+def measured_on(experiment: config.Experiment, data_fingerprint: str) -> str:
+    """Short hash of what two accuracies must share to be compared.
+
+    The data by content wherever they lie, their splits and classes, and the
+    settings of the probe; not the network or its training.
+    """
+    data = data_part(experiment)
+    data.pop("path")
+    probe = dataclasses.asdict(experiment.probe)
+    text = json.dumps([data_fingerprint, data, probe], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _ungated(data: config.DataConfig) -> config.DataConfig:
+    return dataclasses.replace(data, max_bad=0, min_examples=1)

@@ -1,0 +1,112 @@
+"""The source files behind each component, hashed as part of its cache key.
+
+TFX looks at a component's inputs and parameters only: without this, changed
+code would be answered from the cache. Each list holds at least all that its
+component imports, which tests/pipelines/test_sources.py checks.
+"""
+
+import functools
+import hashlib
+from pathlib import Path
+
+import gim_tf
+from gim_tf.export.manifest import versions
+
+_LIBRARY = Path(gim_tf.__file__).parent
+_PIPELINES = Path(__file__).parent
+_HASHED = {".py", ".html", ".pbtxt"}
+
+# Files and folders, below gim_tf/ or pipelines/, that decide an output.
+INGEST_SOURCES = (
+    "config",
+    "data/records.py",
+    "data/shards.py",
+    "data/sources",
+    "pipelines/ingest.py",
+    "pipelines/parts.py",
+)
+GATE_SOURCES = (
+    *INGEST_SOURCES,
+    "pipelines/components.py",
+    "pipelines/gate.py",
+)
+# What decides the weights: checkpoints are continued under this code only.
+WEIGHT_SOURCES = (
+    "build.py",
+    "config",
+    "data/input_pipeline.py",
+    "data/patches.py",
+    "data/records.py",
+    "data/shards.py",
+    "data/views.py",
+    "encoders",
+    "initializers.py",
+    "jobs/pretraining.py",
+    "losses",
+    "module.py",
+    "shapes.py",
+    "stack.py",
+    "training",
+)
+_SHOWN = tuple(
+    f"inspection/{name}.py"
+    for name in ("curves", "facts", "pictures", "plots", "style", "tensorboard")
+)
+TRAINING_SOURCES = (
+    *WEIGHT_SOURCES,
+    *_SHOWN,
+    "export",
+    "jobs/exporting.py",
+    "pipelines/trainer_module.py",
+)
+PROBE_SOURCES = (
+    *TRAINING_SOURCES,
+    "inspection/projector.py",
+    "jobs/probing.py",
+    "probes",
+    "pipelines/components.py",
+)
+BLESS_SOURCES = ("pipelines/blessing.py", "pipelines/components.py")
+PUSH_SOURCES = (
+    "export/manifest.py",
+    "pipelines/components.py",
+    "pipelines/pusher.py",
+)
+REPORT_SOURCES = (
+    "config",
+    "experiments",
+    "export/manifest.py",
+    "inspection",
+    "jobs/reporting.py",
+    "pipelines/components.py",
+    "pipelines/evaluation.py",
+)
+
+
+@functools.cache
+def source_hash(names: tuple[str, ...]) -> str:
+    """Short hash of the files behind `names`, as they were at first.
+
+    The versions of the packages that decide results are part of it.
+
+    Args:
+      names: files or folders below gim_tf/, or below pipelines/ when they
+        start with "pipelines/"; those that do not exist count as empty.
+    """
+    packages = {k: v for k, v in versions().items() if k != "gim_tf"}
+    digest = hashlib.sha256(str(sorted(packages.items())).encode())
+    for name in sorted(set(names)):
+        for file in source_files(name):
+            below = file.relative_to(_LIBRARY.parent).as_posix()
+            digest.update(f"{below} {file.stat().st_size}\n".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def source_files(name: str) -> list[Path]:
+    """The files behind one name, see `source_hash`."""
+    base, _, below = name.partition("/")
+    path = _PIPELINES / below if base == "pipelines" else _LIBRARY / name
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.suffix in _HASHED)
+    return [path] if path.is_file() else []
