@@ -51,6 +51,7 @@ class _AboveProgressBar(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(record.getMessage(), file=sys.stderr)
+        sys.stderr.flush()
 
 
 def _quieten() -> None:

@@ -184,6 +184,7 @@ def _writable(directory: Path) -> Path:
 def _say(line: str) -> None:
     # Above the progress bar, if there is one.
     tqdm.write(line, file=sys.stderr)
+    sys.stderr.flush()
 
 
 def _print_results(summary: Mapping[str, Any]) -> None:
