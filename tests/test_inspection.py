@@ -411,7 +411,8 @@ def test_tensorboard_reads_pictures_and_configuration(events):
         shape = decoded(png).shape
         assert (int(height), int(width)) == shape[:2]
     text = events.Tensors(".", "configuration")[0].tensor_proto.string_val[0]
-    assert b"| `training.batch_size` | 64 |" in text
+    size = EXPERIMENT["training"]["batch_size"]
+    assert f"| `training.batch_size` | {size} |".encode() in text
 
 
 def test_hparams_plugin_finds_the_trial_and_its_metrics(log_dir, events):
@@ -437,7 +438,8 @@ def test_hparams_plugin_finds_the_trial_and_its_metrics(log_dir, events):
     )
     (group,) = handler.run().session_groups
     assert group.name == "fashion_mnist_gim, seed 0"
-    assert group.hparams["training.batch_size"].number_value == 64
+    size = EXPERIMENT["training"]["batch_size"]
+    assert group.hparams["training.batch_size"].number_value == size
     metrics = {m.name.tag: m.value for m in group.metric_values}
     assert metrics["probe/module_1/linear_top1"] == pytest.approx(0.75)
     assert len(metrics) == 9
