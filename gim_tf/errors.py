@@ -5,12 +5,14 @@ else is a defect of this package and keeps its traceback.
 """
 
 import re
+from collections.abc import Iterator
+from os import PathLike
 
 # TensorFlow, Beam and SQLite have exceptions of their own for these.
-_UNWRITABLE = re.compile(
+_FULL = re.compile(
     "No space left on device|disk is full|Disk quota exceeded|File too large"
-    "|Read-only file system|Permission denied"
 )
+_FORBIDDEN = re.compile("Read-only file system|Permission denied")
 
 
 class GimError(Exception):
@@ -56,12 +58,45 @@ class InterruptedRunError(GimError):
         self.exit_code = 128 + signal_number
 
 
-def unwritable(error: BaseException) -> str | None:
-    """Why nothing could be written, if that is what an error says."""
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those that it came from, outermost first."""
     found: BaseException | None = error
     while found is not None:
-        reason = _UNWRITABLE.search(str(found))
-        if reason:
-            return reason[0]
+        yield found
         found = found.__cause__ or found.__context__
+
+
+def disk_error(
+    error: BaseException, directory: str | PathLike[str]
+) -> DataError | None:
+    """What a full or forbidden disk means for the user, if that is the cause.
+
+    Args:
+      error: of any library.
+      directory: what is written, for the message.
+    """
+    texts = [str(found) for found in chain(error)]
+    # First one, then the other: what stands outside may be a consequence.
+    for text in texts:
+        if reason := _FULL.search(text):
+            return DataError(
+                f"Cannot write below {directory}: {reason[0]}. Free space "
+                "there, or choose another output directory."
+            )
+    for text in texts:
+        if reason := _FORBIDDEN.search(text):
+            return _forbidden(text, reason[0], str(directory))
     return None
+
+
+def _forbidden(text: str, reason: str, directory: str) -> DataError:
+    if directory in text:
+        return DataError(
+            f"Cannot write below {directory}: {reason}. Get permission "
+            "there, or choose another output directory."
+        )
+    line = next(line for line in text.splitlines() if reason in line)
+    return DataError(
+        f"A file outside of {directory} cannot be used: {line.strip()}. "
+        "Check the permissions of data.path."
+    )

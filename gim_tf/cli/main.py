@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from gim_tf.cli.arguments import parser
-from gim_tf.errors import GimError, unwritable
+from gim_tf.errors import GimError, disk_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,15 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        reason = unwritable(error)
-        if reason is None:
+        plain = disk_error(error, getattr(options, "output_dir", "."))
+        if plain is None:
             raise
-        print(
-            f"gim: error: {reason}; free space or permissions below the "
-            "output directory and run again.",
-            file=sys.stderr,
-        )
-        return 2
+        print(f"gim: error: {plain}", file=sys.stderr)
+        return plain.exit_code
     return 0
 
 
