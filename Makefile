@@ -57,11 +57,12 @@ bazel: setup ## build and test the layers with Bazel, where there is one
 
 unit: setup ## tests without TFX
 	@echo "== unit tests: pytest"
-	@$(BIN)/pytest -q -m "not pipeline and not faults and not slow"
+	@$(BIN)/pytest -q -n 2 --dist loadscope \
+		-m "not pipeline and not faults and not slow"
 
 fault-test: setup ## tests that kill processes and fill disks
 	@echo "== fault tests: pytest"
-	@$(BIN)/pytest -q -m "faults and not slow"
+	@$(BIN)/pytest -q -n 2 -m "faults and not slow" tests/test_faults.py
 
 pipeline-test: setup ## tests that run TFX pipelines
 	@echo "== pipeline tests: pytest"

@@ -86,7 +86,7 @@ def sha256_of_all_variables(directory):
 
 
 def finish(process):
-    _, errors = process.communicate(timeout=200)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     return errors
 
@@ -128,7 +128,7 @@ def test_T2_signals_save_and_end_with_their_code(  # noqa: N802
     process = start(pictures, tmp_path / "run", "training.num_steps=5000")
     wait_beyond(process, tmp_path / "run", 0)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == code
     last = errors.strip().splitlines()[-1]
     assert last.startswith("gim: error: Interrupted by signal")
@@ -203,7 +203,7 @@ def test_T7_a_full_disk_is_one_line_of_the_command(  # noqa: N802
     disk, fill = small_disk
     fill()
     process = start(pictures, disk / "run")
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 2
     assert "Traceback" not in errors
     assert errors.strip().splitlines()[-1].startswith("gim: error: ")
