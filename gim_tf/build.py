@@ -30,6 +30,7 @@ from gim_tf.losses import InfoNCE, Objective, Supervised
 from gim_tf.module import Chain, GIMModule
 from gim_tf.shapes import BatchApply
 from gim_tf.stack import GIMStack, partition
+from gim_tf.training.schedules import Phase, phases
 from gim_tf.training.trainer import GIMTrainer
 
 
@@ -143,6 +144,14 @@ def build_trainer(experiment: Experiment, stack: GIMStack) -> GIMTrainer:
         for name in stack.module_names
     ]
     return GIMTrainer(stack, optimizers)
+
+
+def build_phases(experiment: Experiment) -> list[Phase]:
+    """The schedule of an experiment."""
+    training = experiment.training
+    return phases(
+        training.schedule, experiment.stack.num_modules, training.num_steps
+    )
 
 
 def _blocks(experiment: Experiment, seed: int) -> list[keras.layers.Layer]:

@@ -7,9 +7,9 @@ from gim_tf.config import Experiment
 from gim_tf.errors import CheckpointError
 from gim_tf.export.saved_model import save_encoder
 from gim_tf.export.signatures import Encoder
-from gim_tf.training import schedules
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.run_directory import RunDirectory
+from gim_tf.training.schedules import total_steps
 
 
 def export(
@@ -25,13 +25,7 @@ def export(
     stack = build.build_stack(experiment)
     trainer = build.build_trainer(experiment, stack)
     step = RunCheckpoints(run_dir, trainer).restore_latest()
-    end = schedules.total_steps(
-        schedules.phases(
-            experiment.training.schedule,
-            experiment.stack.num_modules,
-            experiment.training.num_steps,
-        )
-    )
+    end = total_steps(build.build_phases(experiment))
     if step != end:
         raise CheckpointError(
             f"{run_dir} has no readable checkpoint of its last step, {end} "

@@ -189,11 +189,7 @@ def _deciding(experiment: Experiment) -> dict[str, Any]:
 def _loop_settings(experiment: Experiment) -> LoopSettings:
     training = experiment.training
     return LoopSettings(
-        phases=schedules.phases(
-            training.schedule,
-            experiment.stack.num_modules,
-            training.num_steps,
-        ),
+        phases=build.build_phases(experiment),
         log_every=training.log_every,
         checkpoint_every=training.checkpoint_every,
     )
