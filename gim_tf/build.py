@@ -5,31 +5,44 @@ takes keyword arguments.
 """
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from gim_tf import initializers
 from gim_tf.config import (
+    Conv1DConfig,
     Experiment,
+    GRUConfig,
     InfoNCEConfig,
+    MaskedConvConfig,
+    PatchViewConfig,
     ResNetConfig,
+    StackConfig,
     SupervisedConfig,
+    WindowViewConfig,
 )
-from gim_tf.data import patches, views
+from gim_tf.data import patches, views, windows
 from gim_tf.data.input_pipeline import (
     Decode,
     TrainingData,
     training_batches,
 )
-from gim_tf.encoders import resnet_blocks
+from gim_tf.encoders import (
+    GRUContext,
+    MaskedConvContext,
+    conv1d_blocks,
+    resnet_blocks,
+)
 from gim_tf.errors import ConfigError
+from gim_tf.inspection import pictures
 from gim_tf.losses import InfoNCE, Objective, Supervised
 from gim_tf.module import Chain, GIMModule
 from gim_tf.shapes import BatchApply
 from gim_tf.stack import GIMStack, partition
+from gim_tf.training.adam import Adam
 from gim_tf.training.schedules import Phase, phases
 from gim_tf.training.trainer import GIMTrainer
 
@@ -50,45 +63,51 @@ class Preprocess(NamedTuple):
 
 def build_stack(experiment: Experiment) -> GIMStack:
     """The built, untrained stack; its weights are a function of the seed."""
+    config = experiment.stack
     seeds = initializers.seeds(experiment.training.seed)
-    encoder_seed, objective_seeds = next(seeds), seeds
-    blocks = _blocks(experiment, encoder_seed)
-    modules = [
-        GIMModule(
-            BatchApply(Chain(group, name="chain"), name="encoder"),
-            _objective(experiment, next(objective_seeds)),
-            name=f"module_{index}",
-        )
-        for index, group in enumerate(
-            partition(blocks, experiment.stack.module_sizes), 1
-        )
+    blocks = _blocks(experiment, next(seeds))
+    objectives = [
+        _objective(experiment, next(seeds)) for _ in config.module_sizes
     ]
+    modules = []
+    for index, group in enumerate(partition(blocks, config.module_sizes)):
+        end = sum(config.module_sizes[: index + 1])
+        modules.append(
+            GIMModule(
+                _encoder(config.encoder, group),
+                objectives[index],
+                _autoregressor(config, blocks[:end], index, next(seeds)),
+                representation=config.representation,
+                name=f"module_{index + 1}",
+            )
+        )
     stack = GIMStack(modules, name="stack")
-    _build_variables(stack, build_preprocess(experiment))
+    _build_variables(stack, experiment)
     return stack
 
 
 def build_preprocess(experiment: Experiment) -> Preprocess:
     """Decoding, evaluation view and grid of an experiment."""
-    view = experiment.view
-
-    def to_grid(examples: tf.Tensor) -> tf.Tensor:
-        return patches.to_patches(
-            views.evaluation_view(examples, view),
-            size=view.patch_size,
-            stride=view.patch_stride,
-        )
-
+    view, kind = experiment.view, _views(experiment)
     return Preprocess(
-        decode=lambda encoded: views.decode_batch(encoded, view),
-        to_grid=to_grid,
-        example_shape=(view.size, view.size, view.channels),
+        decode=lambda encoded: kind.decode_batch(encoded, view),
+        to_grid=lambda examples: kind.to_grid(
+            kind.evaluation_view(examples, view), view
+        ),
+        example_shape=kind.example_shape(view),
     )
+
+
+def build_to_grid(experiment: Experiment) -> Decode:
+    """From views [b, *view], already normalised, to the stack's input."""
+    kind = _views(experiment)
+    return lambda batch: kind.to_grid(batch, experiment.view)
 
 
 def build_decode_one(experiment: Experiment) -> Decode:
     """Decoding of one record's bytes, for `tf.data`."""
-    return lambda encoded: views.decode(encoded, experiment.view)
+    kind = _views(experiment)
+    return lambda encoded: kind.decode(encoded, experiment.view)
 
 
 def build_training_data(
@@ -100,6 +119,7 @@ def build_training_data(
       ConfigError: the split has fewer examples than one batch.
     """
     training, view = experiment.training, experiment.view
+    kind = _views(experiment)
     if num_examples < training.batch_size:
         raise ConfigError(
             f"training.batch_size is {training.batch_size}, but split "
@@ -111,36 +131,40 @@ def build_training_data(
         num_examples=num_examples,
         batch_size=training.batch_size,
         decode=build_decode_one(experiment),
-        view=lambda example, seed: views.training_view(example, seed, view),
-        to_grid=lambda batch: patches.to_patches(
-            batch, size=view.patch_size, stride=view.patch_stride
-        ),
+        view=lambda example, seed: kind.training_view(example, seed, view),
+        to_grid=build_to_grid(experiment),
         seed=training.seed,
         shuffle_buffer=training.shuffle_buffer,
     )
 
 
-def sample_views(
+def sample_pictures(
     experiment: Experiment, data: TrainingData
-) -> tuple[np.ndarray, np.ndarray]:
-    """The first batch's views and their grids, as uint8, to be looked at.
-
-    Returns:
-      [b, *view] and [b, t, s, *local, c].
-    """
-    view = experiment.view
+) -> dict[str, bytes]:
+    """What the modules see of the first batch, as PNG files by name."""
+    view, objective = experiment.view, experiment.stack.objective
+    if not isinstance(view, PatchViewConfig):
+        return {}
     grids = next(training_batches(data, 0)).x
     shown = views.denormalise(grids, view).numpy()
-    return patches.from_patches(shown, stride=view.patch_stride), shown
+    whole = patches.from_patches(shown, stride=view.patch_stride)
+    return {
+        "views": pictures.view_grid(whole[:32]),
+        "patches": pictures.patch_grid(
+            whole[0],
+            shown[0],
+            stride=view.patch_stride,
+            prediction_steps=getattr(objective, "prediction_steps", 0),
+            skip_steps=getattr(objective, "skip_steps", 0),
+        ),
+    }
 
 
 def build_trainer(experiment: Experiment, stack: GIMStack) -> GIMTrainer:
     """One Adam a module, built before any step is traced."""
     training = experiment.training
     optimizers = [
-        keras.optimizers.Adam(
-            training.learning_rate, epsilon=training.epsilon, name=name
-        )
+        Adam(training.learning_rate, epsilon=training.epsilon, name=name)
         for name in stack.module_names
     ]
     return GIMTrainer(stack, optimizers)
@@ -154,11 +178,17 @@ def build_phases(experiment: Experiment) -> list[Phase]:
     )
 
 
+def _views(experiment: Experiment) -> ModuleType:
+    """The functions of the experiment's kind of view."""
+    kinds = {PatchViewConfig: views, WindowViewConfig: windows}
+    return kinds[type(experiment.view)]
+
+
 def _blocks(experiment: Experiment, seed: int) -> list[keras.layers.Layer]:
-    encoder = experiment.stack.encoder
-    if isinstance(encoder, ResNetConfig):
+    encoder, view = experiment.stack.encoder, experiment.view
+    if isinstance(encoder, ResNetConfig) and isinstance(view, PatchViewConfig):
         return resnet_blocks(
-            in_channels=experiment.view.channels,
+            in_channels=view.channels,
             block=encoder.block,
             stem_channels=encoder.stem_channels,
             planes=encoder.planes,
@@ -167,7 +197,56 @@ def _blocks(experiment: Experiment, seed: int) -> list[keras.layers.Layer]:
             stem_strides=encoder.stem_strides,
             seed=seed,
         )
-    raise ConfigError(f"No encoder of kind {encoder.kind!r}.")
+    if isinstance(encoder, Conv1DConfig):
+        return conv1d_blocks(
+            in_channels=1,
+            channels=encoder.channels,
+            kernel_sizes=encoder.kernel_sizes,
+            strides=encoder.strides,
+            paddings=encoder.paddings,
+            seed=seed,
+        )
+    raise ConfigError(
+        f"No encoder of kind {encoder.kind!r} for views of {view.kind!r}."
+    )
+
+
+def _encoder(
+    config: ResNetConfig | Conv1DConfig, blocks: list[keras.layers.Layer]
+) -> keras.layers.Layer:
+    """The blocks of one module, on whole grids."""
+    if isinstance(config, ResNetConfig):
+        return BatchApply(Chain(blocks, name="chain"), name="encoder")
+    return Chain(blocks, name="encoder")
+
+
+def _autoregressor(
+    config: StackConfig,
+    blocks: Sequence[keras.layers.Layer],
+    index: int,
+    seed: int,
+) -> keras.layers.Layer | None:
+    """The context network of a module, whose z the last block makes."""
+    if not config.has_autoregressor(index):
+        return None
+    chosen = config.autoregressor
+    channels = blocks[-1].compute_output_shape((None,) * 4)[-1]
+    if isinstance(chosen, GRUConfig):
+        return GRUContext(
+            channels,
+            chosen.units,
+            backpropagate_through_time=chosen.backpropagate_through_time,
+            seed=seed,
+            name="autoregressor",
+        )
+    if isinstance(chosen, MaskedConvConfig):
+        return MaskedConvContext(
+            channels,
+            num_layers=chosen.num_layers,
+            seed=seed,
+            name="autoregressor",
+        )
+    raise ConfigError(f"No autoregressor of kind {chosen!r}.")
 
 
 def _objective(experiment: Experiment, seed: int) -> Objective:
@@ -178,6 +257,9 @@ def _objective(experiment: Experiment, seed: int) -> Objective:
             num_negatives=config.num_negatives,
             skip_steps=config.skip_steps,
             negatives=config.negatives,
+            window=config.window,
+            fan_in=config.fan_in,
+            log_offset=config.log_offset,
             seed=seed,
             name="info_nce",
         )
@@ -190,9 +272,10 @@ def _objective(experiment: Experiment, seed: int) -> Objective:
     raise ConfigError(f"No objective of kind {config.kind!r}.")
 
 
-def _build_variables(stack: GIMStack, preprocess: Preprocess) -> None:
-    """Creates all variables by one pass over a single blank example."""
-    x = preprocess.to_grid(tf.zeros((1, *preprocess.example_shape)))
+def _build_variables(stack: GIMStack, experiment: Experiment) -> None:
+    """Creates all variables by one pass over a single blank view."""
+    kind, view = _views(experiment), experiment.view
+    x = kind.to_grid(tf.zeros((1, *kind.view_shape(view))), view)
     labels = tf.zeros((1,), tf.int64)
     for module in stack.gim_modules:
         x = module(x, labels).z

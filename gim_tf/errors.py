@@ -37,8 +37,18 @@ class TrainingError(GimError, ArithmeticError):
     """Training left the finite numbers; names the module and the step."""
 
 
+class WeightsError(GimError, ValueError):
+    """Weights from elsewhere cannot be read, or are of another network."""
+
+
 class ExportError(GimError):
     """An exported model is missing, incomplete or altered."""
+
+
+class GoldenError(GimError, ValueError):
+    """A golden set that cannot be read, or a case that is not met."""
+
+    exit_code = 1
 
 
 class NotBlessedError(GimError):

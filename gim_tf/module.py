@@ -40,7 +40,12 @@ class GIMModule(keras.layers.Layer):
       objective: the local loss, on the pooled map.
       autoregressor: [b, t, s, d] -> [b, t, s, c], the context of each
         position; None: the pooled map is its own context.
+      representation: what `represent` gives: "context", or "z" for the
+        pooled map before the autoregressor.
       **kwargs: of `keras.layers.Layer`.
+
+    Raises:
+      ValueError: another representation.
 
     Source: Löwe et al. (2019), section 3.
     """
@@ -50,9 +55,16 @@ class GIMModule(keras.layers.Layer):
         encoder: keras.layers.Layer,
         objective: Objective,
         autoregressor: keras.layers.Layer | None = None,
+        representation: str = "context",
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
+        if representation not in ("context", "z"):
+            raise ValueError(
+                "representation must be 'context' or 'z', received "
+                f"{representation!r}."
+            )
+        self.representation = representation
         self.encoder = encoder
         self.objective = objective
         self.autoregressor = autoregressor
@@ -65,11 +77,20 @@ class GIMModule(keras.layers.Layer):
         """The context [b, t, s, c] of a pooled map [b, t, s, d]."""
         return z if self.autoregressor is None else self.autoregressor(z)
 
+    def represent(self, z: tf.Tensor) -> tf.Tensor:
+        """What probes see: [b, t, s, *local, d] -> [b, t, s, d or c]."""
+        pooled = pool_local(z)
+        if self.representation == "z":
+            return pooled
+        return self.contextualise(pooled)
+
     @property
     def encoding_variables(self) -> list[keras.Variable]:
-        """What `encode` and `contextualise` use: all but the objective's."""
-        parts = [self.encoder, self.autoregressor]
-        return [v for part in parts if part is not None for v in part.variables]
+        """What `encode` and `represent` use; none of the objective's."""
+        parts = [self.encoder]
+        if self.autoregressor is not None and self.representation == "context":
+            parts.append(self.autoregressor)
+        return [variable for part in parts for variable in part.variables]
 
     def call(
         self,
@@ -89,6 +110,7 @@ class GIMModule(keras.layers.Layer):
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
+            "representation": self.representation,
             **{name: part and serialize(part) for name, part in parts.items()},
         }
 
@@ -106,7 +128,8 @@ class Chain(keras.layers.Layer):
     """Blocks applied one after the other; the encoder of a module.
 
     Args:
-      blocks: layers of one input and one output.
+      blocks: layers of one input and one output; none passes x through, the
+        encoder of a module that is an autoregressor alone.
       **kwargs: of `keras.layers.Layer`.
     """
 

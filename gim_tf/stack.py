@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from gim_tf.module import GIMModule
-from gim_tf.shapes import pool_grid, pool_local
+from gim_tf.shapes import pool_grid
 
 
 @keras.saving.register_keras_serializable(package="gim_tf")
@@ -53,7 +53,7 @@ class GIMStack(keras.Model):
             self.module_names, self.gim_modules, strict=True
         ):
             x = module.encode(x, training=training)
-            grids[name] = module.contextualise(pool_local(x))
+            grids[name] = module.represent(x)
         return grids
 
     def get_config(self) -> dict[str, object]:
@@ -77,12 +77,15 @@ def partition(
 ) -> list[list[keras.layers.Layer]]:
     """Divides blocks by depth into consecutive groups of the given sizes.
 
+    A group may be empty: the encoder of a module that is an autoregressor
+    alone.
+
     Raises:
-      ValueError: a size is not positive, or they do not sum to the blocks.
+      ValueError: a size is negative, or they do not sum to the blocks.
     """
-    if sum(sizes) != len(blocks) or min(sizes, default=0) < 1:
+    if sum(sizes) != len(blocks) or min(sizes, default=0) < 0:
         raise ValueError(
-            f"Expected positive sizes that sum to {len(blocks)} blocks, "
+            f"Expected sizes from 0 that sum to {len(blocks)} blocks, "
             f"received {tuple(sizes)}."
         )
     remaining = iter(blocks)

@@ -66,6 +66,11 @@ def test_overrides_by_dotted_path(tiny):
         ("stack.objective.skip_steps=5", "smaller than the 7 grid rows"),
         ("stack.objective.kind=nothing", "must be one of"),
         ("stack.module_sizes=[1, 1]", "sum to the 4 blocks"),
+        ("stack.module_sizes=[3, 1, 0]", "0 blocks only where it has an auto"),
+        ("stack.encoder.depths=[1, 1]", "same length, received 3, 2"),
+        ("stack.autoregressor=gru", "must be a mapping|must be one of"),
+        ("stack.autoregressor.unit=3", "Unknown setting"),
+        ("stack.objective.window=3", "smaller than the 3 grid rows of module"),
         ("view.mean=[0.1, 0.2]", "1 values each"),
         ("view.crop_size=64", "patch_size <= crop_size <= pad_to"),
     ],
@@ -80,6 +85,32 @@ def test_overrides_can_be_read_off_the_result(tiny):
     base = experiments.get(tiny.name)
     assert config.resolve(base, config.overrides(base, tiny)) == tiny
     assert config.overrides(base, base) == []
+
+
+def test_an_autoregressor_is_brought_in_and_taken_out(tiny):
+    brought = config.resolve(
+        tiny,
+        ["stack.autoregressor.kind=gru", "stack.autoregressor.units=3"],
+    )
+    assert brought.stack.autoregressor == config.GRUConfig(units=3)
+    assert config.resolve(brought, ["stack.autoregressor=None"]) == tiny
+    for base, changed in ((tiny, brought), (brought, tiny)):
+        words = config.overrides(base, changed)
+        assert config.resolve(base, words) == changed
+
+
+def test_views_and_encoders_fit_each_other(tiny):
+    sequence = experiments.get("librispeech_gim")
+    mixed = dataclasses.replace(tiny, view=sequence.view)
+    with pytest.raises(ConfigError, match="does not read what view.kind"):
+        config.validate(mixed)
+
+
+def test_the_reach_is_checked_where_the_grid_is_shortest():
+    sequence = experiments.get("librispeech_gim")
+    short = ["view.length=1920", "stack.objective.prediction_steps=12"]
+    with pytest.raises(ConfigError, match="12 grid rows of module 5"):
+        config.resolve(sequence, short)
 
 
 def test_an_unknown_experiment_is_refused_with_the_nearest_name():

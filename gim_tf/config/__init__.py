@@ -14,13 +14,17 @@ from gim_tf.config.conversion import resolve as resolve
 from gim_tf.config.conversion import to_dict as to_dict
 from gim_tf.config.conversion import to_json as to_json
 from gim_tf.config.schema import BlessingConfig as BlessingConfig
+from gim_tf.config.schema import Conv1DConfig as Conv1DConfig
 from gim_tf.config.schema import DataConfig as DataConfig
 from gim_tf.config.schema import Experiment as Experiment
+from gim_tf.config.schema import GRUConfig as GRUConfig
 from gim_tf.config.schema import InfoNCEConfig as InfoNCEConfig
+from gim_tf.config.schema import MaskedConvConfig as MaskedConvConfig
 from gim_tf.config.schema import PatchViewConfig as PatchViewConfig
 from gim_tf.config.schema import ProbeConfig as ProbeConfig
 from gim_tf.config.schema import ResNetConfig as ResNetConfig
 from gim_tf.config.schema import StackConfig as StackConfig
 from gim_tf.config.schema import SupervisedConfig as SupervisedConfig
 from gim_tf.config.schema import TrainingConfig as TrainingConfig
+from gim_tf.config.schema import WindowViewConfig as WindowViewConfig
 from gim_tf.config.validation import validate as validate

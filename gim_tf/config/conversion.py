@@ -14,6 +14,9 @@ from gim_tf.config.schema import KINDS, Experiment
 from gim_tf.config.validation import validate
 from gim_tf.errors import ConfigError
 
+# May be absent as a whole: assigned None, or brought in by its kind.
+_OPTIONAL = "stack.autoregressor"
+
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Plain nested dictionaries and lists, ready for JSON."""
@@ -74,11 +77,10 @@ def overrides(base: Experiment, changed: Experiment) -> list[str]:
     """The `dotted.path=value` words that make `changed` of `base`."""
     old, new = to_dict(base), to_dict(changed)
     values = _flatten(new)
-    return [
-        f"{key}={values[key]!r}"
-        for key in differing_keys(old, new)
-        if key in values
-    ]
+    keys = [key for key in differing_keys(old, new) if key in values]
+    # A kind first: it decides which other keys there are.
+    keys.sort(key=lambda key: not key.endswith(".kind"))
+    return [f"{key}={values[key]!r}" for key in keys]
 
 
 def _literal(text: str) -> Any:
@@ -90,7 +92,7 @@ def _literal(text: str) -> Any:
 
 
 def _assign(values: dict[str, Any], path: str, value: Any) -> None:
-    known = _flatten(values)
+    known = [*_flatten(values), _OPTIONAL, f"{_OPTIONAL}.kind"]
     if path not in known:
         near = difflib.get_close_matches(path, known, n=1, cutoff=0.0)
         raise ConfigError(
@@ -99,6 +101,8 @@ def _assign(values: dict[str, Any], path: str, value: Any) -> None:
     *parents, leaf = path.split(".")
     node = values
     for parent in parents:
+        if node[parent] is None:
+            node[parent] = {"kind": None}
         node = node[parent]
     if leaf == "kind" and value in KINDS and value != node[leaf]:
         # Another kind has other settings: its defaults, None where it has

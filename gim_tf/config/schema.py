@@ -14,7 +14,8 @@ class DataConfig:
     Attributes:
       source: name of a reader, see `gim_tf.data.sources`.
       path: file or folder that the reader opens; None for embedded data.
-      class_names: one name a class, in label order.
+      class_names: one name a class, in label order; none where the source
+        names them.
       pretrain_split: split read without its labels by pretraining.
       train_split: labelled split that the probes are fitted on.
       test_split: labelled split that the probes are scored on.
@@ -25,7 +26,7 @@ class DataConfig:
     """
 
     source: str
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...] = ()
     path: str | None = None
     pretrain_split: str = "train"
     train_split: str = "train"
@@ -66,6 +67,38 @@ class PatchViewConfig:
         """Patches along each side of a view."""
         return (self.crop_size - self.patch_size) // self.patch_stride + 1
 
+    @property
+    def time_steps(self) -> int:
+        """Rows of the grid, the time axis of the stack's input."""
+        return self.grid_side
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowViewConfig:
+    """A random window of a sequence for training, the whole for evaluation.
+
+    Attributes:
+      sample_rate: samples a second that every recording must have.
+      length: samples of a training window.
+      stride: windows start at multiples of this many samples, the hop of the
+        encoder, so that frames and their labels stay aligned.
+      mean: of the corpus, on the [-1, 1] scale; what `std` is the deviation
+        of. A window becomes (x - mean) / std.
+      std: see `mean`.
+    """
+
+    sample_rate: int
+    length: int
+    stride: int
+    mean: float
+    std: float
+    kind: Literal["window"] = "window"
+
+    @property
+    def time_steps(self) -> int:
+        """Samples of a window, the time axis of the stack's input."""
+        return self.length
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetConfig:
@@ -89,15 +122,94 @@ class ResNetConfig:
     stem_strides: int = 1
     kind: Literal["resnet"] = "resnet"
 
+    @property
+    def num_blocks(self) -> int:
+        """The stem and the blocks of all stages."""
+        return 1 + sum(self.depths)
+
+    def time_steps(self, length: int, blocks: int) -> int:
+        """Time steps that leave the first `blocks` blocks: all that enter."""
+        return length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv1DConfig:
+    """Convolutions along time with ReLU, one a block.
+
+    Attributes:
+      channels: output channels of each.
+      kernel_sizes: frames that each reads.
+      strides: frames of its input between two of its output.
+      paddings: zero frames that each adds on both sides of its input.
+    """
+
+    channels: tuple[int, ...]
+    kernel_sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    paddings: tuple[int, ...]
+    kind: Literal["conv_audio"] = "conv_audio"
+
+    @property
+    def num_blocks(self) -> int:
+        """One a convolution."""
+        return len(self.kernel_sizes)
+
+    def time_steps(self, length: int, blocks: int) -> int:
+        """Time steps that leave the first `blocks` blocks."""
+        sizes = zip(self.kernel_sizes, self.strides, self.paddings, strict=True)
+        for kernel, stride, padding in list(sizes)[:blocks]:
+            length = (length + 2 * padding - kernel) // stride + 1
+        return length
+
+
+@dataclass(frozen=True, kw_only=True)
+class GRUConfig:
+    """A recurrent context; see `gim_tf.encoders.autoregressors.GRUContext`.
+
+    Attributes:
+      units: channels of the context.
+      backpropagate_through_time: False detaches the state at every step (the
+        paper's "no BPTT").
+    """
+
+    units: int = 256
+    backpropagate_through_time: bool = True
+    kind: Literal["gru"] = "gru"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedConvConfig:
+    """A gated masked-convolution context over the rows above.
+
+    See `gim_tf.encoders.autoregressors.MaskedConvContext`.
+    """
+
+    num_layers: int = 4
+    kind: Literal["masked_conv"] = "masked_conv"
+
 
 @dataclass(frozen=True, kw_only=True)
 class InfoNCEConfig:
-    """Local InfoNCE; see `gim_tf.losses.info_nce.InfoNCE`."""
+    """Local InfoNCE; see `gim_tf.losses.info_nce.InfoNCE`.
+
+    Attributes:
+      prediction_steps: K, offsets that are predicted.
+      num_negatives: N, negatives of each anchor.
+      skip_steps: time steps left out between anchor and nearest target.
+      negatives: where they come from; see `gim_tf.losses.negatives`.
+      window: time steps that anchors and targets are restricted to, where
+        there are more; None: all.
+      fan_in: whose channels bound the initial W_k.
+      log_offset: added to the softmax inside the logarithm; 0 is stable.
+    """
 
     prediction_steps: int
     num_negatives: int
     skip_steps: int = 0
-    negatives: Literal["uniform"] = "uniform"
+    negatives: Literal["uniform", "permuted", "shifted", "sequence"] = "uniform"
+    window: int | None = None
+    fan_in: Literal["target", "context"] = "target"
+    log_offset: float = 0.0
     kind: Literal["info_nce"] = "info_nce"
 
 
@@ -115,17 +227,33 @@ class StackConfig:
     Attributes:
       encoder: what the blocks are.
       module_sizes: blocks of each module, in order; (n,) trains end to end.
+        A module of 0 blocks is an autoregressor alone.
       objective: the local objective of every module.
+      autoregressor: makes the context that the objective predicts from;
+        None: each position is its own context.
+      autoregressor_at: the modules that have one.
+      representation: what probes and the exported encoder see of a module
+        with an autoregressor: its context, or z, which the next module reads.
     """
 
-    encoder: ResNetConfig
+    encoder: ResNetConfig | Conv1DConfig
     module_sizes: tuple[int, ...]
     objective: InfoNCEConfig | SupervisedConfig
+    autoregressor: GRUConfig | MaskedConvConfig | None = None
+    autoregressor_at: Literal["last", "every"] = "last"
+    representation: Literal["context", "z"] = "context"
 
     @property
     def num_modules(self) -> int:
         """Number of gradient-isolated modules."""
         return len(self.module_sizes)
+
+    def has_autoregressor(self, index: int) -> bool:
+        """Whether the module of that 0-based index has an autoregressor."""
+        is_last = index == self.num_modules - 1
+        return self.autoregressor is not None and (
+            is_last or self.autoregressor_at == "every"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +326,7 @@ class Experiment:
     paper: str
     cost: str
     data: DataConfig
-    view: PatchViewConfig
+    view: PatchViewConfig | WindowViewConfig
     stack: StackConfig
     training: TrainingConfig
     probe: ProbeConfig = field(default_factory=ProbeConfig)
@@ -207,7 +335,11 @@ class Experiment:
 
 KINDS = {
     "patches": PatchViewConfig,
+    "window": WindowViewConfig,
     "resnet": ResNetConfig,
+    "conv_audio": Conv1DConfig,
+    "gru": GRUConfig,
+    "masked_conv": MaskedConvConfig,
     "info_nce": InfoNCEConfig,
     "supervised": SupervisedConfig,
 }

@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gim_tf.config.schema import (
+    Conv1DConfig,
     Experiment,
     InfoNCEConfig,
+    PatchViewConfig,
+    ResNetConfig,
     SupervisedConfig,
+    WindowViewConfig,
 )
 from gim_tf.errors import ConfigError
 
@@ -20,15 +24,25 @@ _AT_LEAST = {
     "view.size": 1,
     "view.patch_size": 1,
     "view.patch_stride": 1,
+    "view.sample_rate": 1,
+    "view.length": 1,
+    "view.stride": 1,
     "stack.encoder.stem_channels": 1,
     "stack.encoder.stem_strides": 1,
     "stack.encoder.planes": 1,
     "stack.encoder.depths": 1,
     "stack.encoder.expansion": 1,
-    "stack.module_sizes": 1,
+    "stack.encoder.channels": 1,
+    "stack.encoder.kernel_sizes": 1,
+    "stack.encoder.strides": 1,
+    "stack.encoder.paddings": 0,
+    "stack.module_sizes": 0,
+    "stack.autoregressor.units": 1,
+    "stack.autoregressor.num_layers": 1,
     "stack.objective.prediction_steps": 1,
     "stack.objective.num_negatives": 1,
     "stack.objective.skip_steps": 0,
+    "stack.objective.log_offset": 0.0,
     "training.num_steps": 1,
     "training.batch_size": 1,
     "training.seed": 0,
@@ -99,15 +113,26 @@ def _check_names(experiment: Experiment) -> None:
             f"and -, received {name!r}",
         )
     _require(
-        len(set(data.class_names)) == len(data.class_names) >= 2,
-        "data.class_names must name at least two classes, each once, "
-        f"received {list(data.class_names)}",
+        len(set(data.class_names)) == len(data.class_names) != 1,
+        "data.class_names must name at least two classes, each once, or none "
+        f"where the source names them, received {list(data.class_names)}",
     )
     _require(0.0 <= data.holdout < 1.0, "data.holdout must be in [0, 1)")
 
 
 def _check_view(experiment: Experiment) -> None:
-    view = experiment.view
+    view, encoder = experiment.view, experiment.stack.encoder
+    if isinstance(view, PatchViewConfig):
+        _check_patches(view)
+    fitting = {PatchViewConfig: ResNetConfig, WindowViewConfig: Conv1DConfig}
+    _require(
+        isinstance(encoder, fitting[type(view)]),
+        f"stack.encoder.kind {encoder.kind!r} does not read what view.kind "
+        f"{view.kind!r} gives",
+    )
+
+
+def _check_patches(view: PatchViewConfig) -> None:
     _require(
         view.patch_size <= view.crop_size <= view.pad_to,
         "view sizes must satisfy patch_size <= crop_size <= pad_to, received "
@@ -131,31 +156,63 @@ def _check_view(experiment: Experiment) -> None:
 
 def _check_stack(experiment: Experiment) -> None:
     stack = experiment.stack
-    encoder = stack.encoder
-    _require(
-        len(encoder.planes) == len(encoder.depths),
-        "stack.encoder.planes and depths need the same length, received "
-        f"{len(encoder.planes)} and {len(encoder.depths)}",
-    )
-    blocks = 1 + sum(encoder.depths)
+    _check_lengths(stack.encoder)
+    blocks = stack.encoder.num_blocks
     _require(
         sum(stack.module_sizes) == blocks,
         f"stack.module_sizes must sum to the {blocks} blocks "
         f"of the encoder (stem included), received {stack.module_sizes}",
     )
-    objective = stack.objective
     _require(
-        not isinstance(objective, SupervisedConfig)
-        or experiment.data.pretrain_split != "unlabelled",
+        all(
+            size > 0 or stack.has_autoregressor(index)
+            for index, size in enumerate(stack.module_sizes)
+        ),
+        "a module of stack.module_sizes may have 0 blocks only where it has "
+        f"an autoregressor, received {stack.module_sizes}",
+    )
+    supervised = isinstance(stack.objective, SupervisedConfig)
+    _require(
+        not supervised or len(experiment.data.class_names) > 0,
+        "a supervised objective needs data.class_names, received none",
+    )
+    _require(
+        not supervised or experiment.data.pretrain_split != "unlabelled",
         "a supervised objective needs a labelled data.pretrain_split, received "
         "'unlabelled'",
     )
-    if isinstance(objective, InfoNCEConfig):
-        reach = objective.prediction_steps + objective.skip_steps
+    if isinstance(stack.objective, InfoNCEConfig):
+        _check_reach(experiment, stack.objective)
+
+
+def _check_lengths(encoder: ResNetConfig | Conv1DConfig) -> None:
+    names = (
+        ("planes", "depths")
+        if isinstance(encoder, ResNetConfig)
+        else ("channels", "kernel_sizes", "strides", "paddings")
+    )
+    lengths = [len(getattr(encoder, name)) for name in names]
+    _require(
+        len(set(lengths)) == 1,
+        f"stack.encoder.{', '.join(names[:-1])} and {names[-1]} need the same "
+        f"length, received {', '.join(map(str, lengths))}",
+    )
+
+
+def _check_reach(experiment: Experiment, objective: InfoNCEConfig) -> None:
+    """Every module needs more time steps than it predicts ahead."""
+    stack = experiment.stack
+    reach = objective.prediction_steps + objective.skip_steps
+    window = objective.window or math.inf
+    blocks = 0
+    for index, size in enumerate(stack.module_sizes, 1):
+        blocks += size
+        steps = stack.encoder.time_steps(experiment.view.time_steps, blocks)
         _require(
-            reach < experiment.view.grid_side,
+            reach < min(steps, window),
             "stack.objective.prediction_steps + skip_steps must be smaller "
-            f"than the {experiment.view.grid_side} grid rows, received {reach}",
+            f"than the {min(steps, window)} grid rows of module {index}, "
+            f"received {reach}",
         )
 
 

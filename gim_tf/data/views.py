@@ -8,12 +8,30 @@ is random takes its seed as an argument.
 import tensorflow as tf
 
 from gim_tf.config import PatchViewConfig
+from gim_tf.data import patches
 
 # ITU-R 601 luma in 16-bit fixed point, as the imaging library behind the
 # authors' transforms computes it: (r, g, b) and the rounding half.
 _LUMA = (19595, 38470, 7471)
 _LUMA_HALF = 0x8000
 _LUMA_SHIFT = 16
+
+
+def example_shape(view: PatchViewConfig) -> tuple[int | None, ...]:
+    """Shape of one decoded example."""
+    return (view.size, view.size, view.channels)
+
+
+def view_shape(view: PatchViewConfig) -> tuple[int, ...]:
+    """Shape of one training view."""
+    return (view.crop_size, view.crop_size, view.channels)
+
+
+def to_grid(pictures: tf.Tensor, view: PatchViewConfig) -> tf.Tensor:
+    """Views [b, h, w, c] -> grids [b, rows, columns, patch, patch, c]."""
+    return patches.to_patches(
+        pictures, size=view.patch_size, stride=view.patch_stride
+    )
 
 
 def decode(encoded: tf.Tensor, view: PatchViewConfig) -> tf.Tensor:
@@ -31,7 +49,7 @@ def decode(encoded: tf.Tensor, view: PatchViewConfig) -> tf.Tensor:
     picture = colour if view.channels == 3 else to_luma(colour)
     picture = tf.cast(picture, tf.float32)
     picture = _fit(picture, view.size)
-    return tf.ensure_shape(picture, (view.size, view.size, view.channels))
+    return tf.ensure_shape(picture, example_shape(view))
 
 
 def decode_batch(encoded: tf.Tensor, view: PatchViewConfig) -> tf.Tensor:
@@ -39,9 +57,7 @@ def decode_batch(encoded: tf.Tensor, view: PatchViewConfig) -> tf.Tensor:
     return tf.map_fn(
         lambda one: decode(one, view),
         encoded,
-        fn_output_signature=tf.TensorSpec(
-            (view.size, view.size, view.channels), tf.float32
-        ),
+        fn_output_signature=tf.TensorSpec(example_shape(view), tf.float32),
     )
 
 
@@ -65,10 +81,9 @@ def training_view(
     Returns:
       [crop_size, crop_size, channels] float32.
     """
-    crop = (view.crop_size, view.crop_size, view.channels)
     seeds = tf.random.split(seed, 2)
     cropped = tf.image.stateless_random_crop(
-        _pad(picture, view), crop, seeds[0]
+        _pad(picture, view), view_shape(view), seeds[0]
     )
     flip = tf.random.stateless_uniform((), seeds[1]) < view.flip_probability
     flipped = tf.where(flip, tf.reverse(cropped, [-2]), cropped)

@@ -15,7 +15,7 @@ from gim_tf.config import BlessingConfig, Experiment, ProbeConfig
 from gim_tf.data import records
 from gim_tf.data.input_pipeline import TrainingData
 from gim_tf.errors import CheckpointError
-from gim_tf.inspection import pictures, tensorboard
+from gim_tf.inspection import tensorboard
 from gim_tf.stack import GIMStack
 from gim_tf.training import schedules
 from gim_tf.training.checkpoints import RunCheckpoints
@@ -66,7 +66,7 @@ def pretrain(
             experiment, files, records.count_records(files)
         )
         run.bind(
-            {**_deciding(experiment), "data_fingerprint": data_fingerprint}
+            {**deciding(experiment), "data_fingerprint": data_fingerprint}
         )
         if experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -93,6 +93,19 @@ def pretrain(
         section = log.summary()
         run.write_json("pretrain.json", section)
     return section
+
+
+def deciding(experiment: Experiment) -> dict[str, Any]:
+    """What decides the weights: neither the probes nor prose."""
+    deciding = dataclasses.replace(
+        experiment,
+        summary="",
+        paper="",
+        cost="",
+        probe=ProbeConfig(),
+        blessing=BlessingConfig(),
+    )
+    return config.to_dict(deciding)
 
 
 class _Log:
@@ -173,19 +186,6 @@ class _Log:
         return values
 
 
-def _deciding(experiment: Experiment) -> dict[str, Any]:
-    """What decides the weights: neither the probes nor prose."""
-    deciding = dataclasses.replace(
-        experiment,
-        summary="",
-        paper="",
-        cost="",
-        probe=ProbeConfig(),
-        blessing=BlessingConfig(),
-    )
-    return config.to_dict(deciding)
-
-
 def _loop_settings(experiment: Experiment) -> LoopSettings:
     training = experiment.training
     return LoopSettings(
@@ -227,18 +227,7 @@ def _write_pictures(
     experiment: Experiment, data: TrainingData, directory: Path
 ) -> dict[str, bytes]:
     """What the modules see, for the report; PNG bytes by name."""
-    shown, grids = build.sample_views(experiment, data)
-    objective = experiment.stack.objective
-    found = {
-        "views": pictures.view_grid(shown[:32]),
-        "patches": pictures.patch_grid(
-            shown[0],
-            grids[0],
-            stride=experiment.view.patch_stride,
-            prediction_steps=getattr(objective, "prediction_steps", 0),
-            skip_steps=getattr(objective, "skip_steps", 0),
-        ),
-    }
+    found = build.sample_pictures(experiment, data)
     directory.mkdir(exist_ok=True)
     for name, png in found.items():
         (directory / f"{name}.png").write_bytes(png)

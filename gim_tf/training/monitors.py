@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from gim_tf.shapes import pool_local
 from gim_tf.stack import GIMStack
 
 COLLAPSED_SPREAD = 0.1
@@ -44,9 +43,9 @@ def measure(stack: GIMStack, x: tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
     monitors = {}
     for name, module in zip(stack.module_names, stack.gim_modules, strict=True):
         x = module.encode(x)
-        pooled = pool_local(x)
-        channels = pooled.shape[-1]
-        features = tf.reshape(pooled, (-1, channels))
+        representation = module.represent(x)
+        channels = representation.shape[-1]
+        features = tf.reshape(representation, (-1, channels))
         std = feature_std(features)
         monitors[name] = {
             "feature_std": std,

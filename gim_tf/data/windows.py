@@ -1,0 +1,86 @@
+"""Windows of recordings: random for training, all of it for evaluation.
+
+The recipe of the paper's audio experiment, with the same functions as `views`
+has for pictures. Every function is pure: what is random takes its seed.
+"""
+
+import tensorflow as tf
+
+from gim_tf.config import WindowViewConfig
+
+
+def example_shape(view: WindowViewConfig) -> tuple[int | None, ...]:
+    """Shape of one decoded example: a recording of any length."""
+    return (None,)
+
+
+def view_shape(view: WindowViewConfig) -> tuple[int, ...]:
+    """Shape of one training view."""
+    return (view.length,)
+
+
+def to_grid(samples: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
+    """Samples [b, n] -> grids [b, n, 1, 1]: one lane, one channel."""
+    return samples[..., None, None]
+
+
+def decode(encoded: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
+    """Decodes the bytes of a WAV file to [n] float32 in [-1, 1].
+
+    Args:
+      encoded: [] string, 16-bit PCM with one channel.
+      view: names the sample rate; another one is an error of the graph.
+    """
+    samples, rate = tf.audio.decode_wav(encoded, desired_channels=1)
+    expected = tf.debugging.assert_equal(
+        rate, view.sample_rate, "The recording has another sample rate."
+    )
+    with tf.control_dependencies([expected]):
+        return tf.squeeze(samples, -1)
+
+
+def decode_batch(encoded: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
+    """`decode` of each of [b] strings of equally long recordings: [b, n]."""
+    return tf.map_fn(
+        lambda one: decode(one, view),
+        encoded,
+        fn_output_signature=tf.TensorSpec(example_shape(view), tf.float32),
+    )
+
+
+def training_view(
+    samples: tf.Tensor, seed: tf.Tensor, view: WindowViewConfig
+) -> tf.Tensor:
+    """A random window, normalised.
+
+    It starts at a multiple of `view.stride`, each equally likely.
+
+    Args:
+      samples: [n] float32 in [-1, 1], n at least `view.length`.
+      seed: [2] int, decides the start.
+      view: length, stride, mean and deviation.
+
+    Returns:
+      [length] float32.
+    """
+    starts = (tf.shape(samples)[0] - view.length) // view.stride + 1
+    start = view.stride * tf.random.stateless_uniform(
+        (), seed, minval=0, maxval=starts, dtype=tf.int32
+    )
+    window = tf.slice(samples, [start], [view.length])
+    return normalise(tf.ensure_shape(window, view_shape(view)), view)
+
+
+def evaluation_view(samples: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
+    """All of the recordings, normalised: [..., n] -> [..., n]."""
+    return normalise(samples, view)
+
+
+def normalise(samples: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
+    """(x - mean) / std."""
+    return (samples - view.mean) / view.std
+
+
+def denormalise(windows: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
+    """Inverse of `normalise`."""
+    return windows * view.std + view.mean

@@ -1,0 +1,46 @@
+"""Adam with epsilon where Kingma & Ba (2015) put it, algorithm 1.
+
+    variable -= learning_rate * m_hat / (sqrt(v_hat) + epsilon)
+
+Keras adds epsilon to sqrt(v) before its bias is corrected, which makes it
+larger by 1 / sqrt(1 - beta_2^t), 32 times at the first step. The authors'
+framework follows the paper.
+"""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="gim_tf")
+class Adam(keras.optimizers.Adam):
+    """`keras.optimizers.Adam`, epsilon added after both bias corrections.
+
+    One fused operation updates a variable and its moments in place: Keras'
+    own update writes five temporary tensors of the variable's size.
+    """
+
+    def update_step(
+        self,
+        gradient: tf.Tensor,
+        variable: tf.Variable,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """One update of one variable; see the file's formula."""
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, tf.float32)
+        beta_1_power = tf.pow(self.beta_1, step)
+        beta_2_power = tf.pow(self.beta_2, step)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=beta_1_power,
+            beta2_power=beta_2_power,
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            # The operation has Keras' formula: this is the same as dividing
+            # by sqrt(v_hat) + epsilon.
+            epsilon=self.epsilon * tf.sqrt(1.0 - beta_2_power),
+            grad=gradient,
+        )
