@@ -81,3 +81,99 @@ def effective_rank(features):
     share = singular / singular.sum()
     share = share[share > 0]
     return np.exp(-(share * np.log(share)).sum())
+
+
+def conv1d(x, kernel, bias, stride, padding):
+    """`relu(conv(x))` along time, one output at a time.
+
+    Args:
+      x: [b, t, s, c]; kernel: [k, 1, c, d]; bias: [d].
+    """
+    size = len(kernel)
+    x = np.pad(x, [(0, 0), (padding, padding), (0, 0), (0, 0)])
+    out = [
+        np.einsum("bksc,kcd->bsd", x[:, t : t + size], kernel[:, 0]) + bias
+        for t in range(0, x.shape[1] - size + 1, stride)
+    ]
+    return np.maximum(np.stack(out, 1), 0)
+
+
+def gru(x, kernel, recurrent_kernel, bias):
+    """A gated recurrent unit from a state of zeros; Cho et al. (2014).
+
+    Args:
+      x: [b, t, s, c]; kernel: [c, 3u]; recurrent_kernel: [u, 3u]; bias:
+        [2, 3u]; the gates in the order update, reset, candidate.
+    """
+    batch, time, lanes, _ = x.shape
+    out = np.zeros((batch, time, lanes, len(recurrent_kernel)))
+    for b in range(batch):
+        for s in range(lanes):
+            state = np.zeros(len(recurrent_kernel))
+            for t in range(time):
+                of_x = np.split(x[b, t, s] @ kernel + bias[0], 3)
+                of_state = np.split(state @ recurrent_kernel + bias[1], 3)
+                update = sigmoid(of_x[0] + of_state[0])
+                reset = sigmoid(of_x[1] + of_state[1])
+                candidate = np.tanh(of_x[2] + reset * of_state[2])
+                state = update * state + (1 - update) * candidate
+                out[b, t, s] = state
+    return out
+
+
+def masked_conv_context(x, layers, output_conv):
+    """The gated PixelCNN of the authors' code, its masks written out.
+
+    Args:
+      x: [b, t, s, c].
+      layers: for each, name -> (kernel, bias): "vertical" [3, 3, c, 2c],
+        masked here, "vertical_to_horizontal", "horizontal", "output_conv",
+        and in all but the first and the last "vertical_residual".
+      output_conv: (kernel, bias).
+    """
+    v, h = x, x
+    for index, layer in enumerate(layers):
+        kernel, bias = layer["vertical"]
+        mask = np.array([1, 1, 0])[:, None, None, None]
+        seen = same_conv(v, kernel * mask, bias)
+        gates = same_conv(seen, *layer["vertical_to_horizontal"])
+        gates = gates + same_conv(h, *layer["horizontal"])
+        if "vertical_residual" in layer:
+            seen = seen + same_conv(v, *layer["vertical_residual"])
+        out = same_conv(gated(gates), *layer["output_conv"])
+        v, h = gated(seen), out + h if index else out
+    return same_conv(h, *output_conv)
+
+
+def same_conv(x, kernel, bias):
+    """Cross-correlation of odd sides, as many zeros around as it needs."""
+    rows, columns = (side // 2 for side in kernel.shape[:2])
+    padded = np.pad(x, [(0, 0), (rows, rows), (columns, columns), (0, 0)])
+    out = np.zeros((*x.shape[:3], kernel.shape[-1])) + bias
+    for i, row in enumerate(kernel):
+        for j, weights in enumerate(row):
+            moved = padded[:, i : i + x.shape[1], j : j + x.shape[2]]
+            out += moved @ weights
+    return out
+
+
+def gated(x):
+    """tanh of the first half of the channels, times sigmoid of the second."""
+    value, gate = np.split(x, 2, axis=-1)
+    return np.tanh(value) * sigmoid(gate)
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x))."""
+    return 1 / (1 + np.exp(-x))
+
+
+def adam(gradients, learning_rate, *, beta_1=0.9, beta_2=0.999, epsilon):
+    """Kingma & Ba (2015), algorithm 1, from zero, in float64."""
+    x = m = v = np.zeros(gradients.shape[1:])
+    for t, gradient in enumerate(gradients.astype(np.float64), 1):
+        m = beta_1 * m + (1 - beta_1) * gradient
+        v = beta_2 * v + (1 - beta_2) * gradient**2
+        m_hat, v_hat = m / (1 - beta_1**t), v / (1 - beta_2**t)
+        x = x - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
+    return x

@@ -72,10 +72,12 @@ def lines_of_code(function):
     return lines - len(docstring.splitlines())
 
 
-def test_gradients_are_cut_on_exactly_one_line():
+def test_gradients_are_cut_at_a_module_s_input_and_by_one_ablation():
     cuts = [line for path in LIBRARY for line in calls(path, "stop_gradient")]
-    assert len(cuts) == 1, cuts
-    assert cuts[0].startswith("gim_tf/module.py:")
+    assert sorted(cut.split(":")[0] for cut in cuts) == [
+        "gim_tf/encoders/autoregressors.py",  # no backpropagation through time
+        "gim_tf/module.py",
+    ], cuts
 
 
 def test_no_modality_outside_the_leaves():
