@@ -23,7 +23,8 @@ def test_help_names_every_verb_with_examples(capsys):
         cli.main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    for verb in ("run", "pretrain", "probe", "export", "report", "embed"):
+    verbs = ("run", "pretrain", "probe", "export", "report", "embed")
+    for verb in (*verbs, "import-weights", "export-weights"):
         assert f"\n    {verb}" in text
         with pytest.raises(SystemExit):
             cli.main([verb, "--help"])

@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     _add_report(added)
     _add_experiments(added)
     _add_embed(added)
+    _add_import_weights(added)
+    _add_export_weights(added)
     return command
 
 
@@ -141,6 +143,46 @@ def _add_embed(added: Any) -> None:
         type=Path,
         required=True,
         help=".npz: `id` and one array [n, d] a module",
+    )
+
+
+def _add_import_weights(added: Any) -> None:
+    parser = _verb(
+        added,
+        "import-weights",
+        verbs.import_weights,
+        "start from weights that the authors' PyTorch code has trained",
+        "gim import-weights --experiment stl10_gim --weights model_300.npz "
+        "--output-dir outputs/authors --data stl10_binary/",
+        "gim probe --output-dir outputs/authors",
+    )
+    _add_experiment(parser)
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help=".npz or .safetensors: one of the whole model, or one a module, "
+        "first to last",
+    )
+    _add_output(parser)
+
+
+def _add_export_weights(added: Any) -> None:
+    parser = _verb(
+        added,
+        "export-weights",
+        verbs.export_weights,
+        "write a pretrained network's weights for the authors' PyTorch code",
+        "gim export-weights --output-dir outputs/lib --output weights.npz",
+    )
+    _add_output(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help=".npz: one array a parameter, under the authors' names",
     )
 
 

@@ -149,6 +149,41 @@ def embed(options: argparse.Namespace) -> None:
     print(f"{count} embeddings in {options.output}")
 
 
+def import_weights(options: argparse.Namespace) -> None:
+    """Loads weights; ingests too, if the data are at hand, for the probes."""
+    from gim_tf import jobs
+    from gim_tf.training.run_directory import RunDirectory
+
+    experiment = _resolved(options)
+    directory = _writable(options.output_dir)
+    run_directory = RunDirectory(directory)
+    # Without data there is still the encoder to export.
+    has_data = experiment.data.path or experiment.data.source == "embedded"
+    with run_directory.locked():
+        jobs.import_weights(
+            experiment,
+            options.weights,
+            directory / "training",
+            records_dir=directory / "records" if has_data else None,
+        )
+        run_directory.write_json(_SETTINGS_FILE, config.to_dict(experiment))
+    verb = "probe" if has_data else "export"
+    _say(f"Next: {_installed('gim')} {verb} --output-dir {directory}")
+    if not has_data:
+        _say("To probe them too, import them again with --data.")
+
+
+def export_weights(options: argparse.Namespace) -> None:
+    """Writes the trained weights under the authors' names."""
+    from gim_tf import jobs
+
+    directory = options.output_dir
+    count = jobs.export_weights(
+        _recorded(directory), directory / "training", options.output
+    )
+    print(f"{count} arrays in {options.output}")
+
+
 def _resolved(options: argparse.Namespace) -> Experiment:
     overrides = list(options.set)
     if options.data is not None:

@@ -92,17 +92,18 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _hashes(directory: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(directory)): _sha256(path)
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != NAME
-    }
-
-
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for chunk in iter(lambda: file.read(1 << 20), b""):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _hashes(directory: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(directory)): file_sha256(path)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != NAME
+    }

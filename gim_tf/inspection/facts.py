@@ -123,7 +123,9 @@ def _training_facts(
 ) -> Iterator[Fact]:
     training = experiment.get("training") or {}
     pretrain = summary.get("pretrain") or {}
-    if training:
+    if "imported" in pretrain:
+        yield Fact("Weights", _origin(pretrain["imported"]))
+    elif training:
         text = _sentence({"": _TRAINING}, {**training, "kind": ""})
         yield Fact("Training", text)
     if "seconds" in pretrain:
@@ -133,6 +135,11 @@ def _training_facts(
             f"{number(pretrain['seconds'])} s for "
             f"{number(pretrain.get('steps'))} steps, {rate} examples a second",
         )
+
+
+def _origin(imported: Mapping[str, Any]) -> str:
+    files = [f"{f['name']} (sha256 {f['sha256']})" for f in imported["files"]]
+    return f"not trained here; imported from {', '.join(files)}"
 
 
 def _sentence(templates: Mapping[str, str], values: Mapping[str, Any]) -> str:

@@ -187,7 +187,11 @@ def _reproduce_command(data: ReportData) -> str:
     name = data.experiment.get("name") or data.summary.get("experiment")
     if not name:
         return ""
-    words = ["gim", "run", "--experiment", str(name)]
+    imported = (data.summary.get("pretrain") or {}).get("imported")
+    verb = "import-weights" if imported else "run"
+    words = ["gim", verb, "--experiment", str(name)]
+    if imported:
+        words += ["--weights", *(file["name"] for file in imported["files"])]
     for override in data.overrides:
         words += ["--set", override]
     return shlex.join([*words, "--output-dir", f"outputs/{name}_again"])

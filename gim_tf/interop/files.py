@@ -86,11 +86,18 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
             f"{path} needs the package safetensors: pip install safetensors."
         ) from error
     try:
-        return safetensors.numpy.load_file(path)
+        arrays = safetensors.numpy.load_file(path)
     except (safetensors.SafetensorError, TypeError, KeyError) as error:
         raise WeightsError(
             f"{path} is damaged, or holds what NumPy cannot: {error}."
         ) from error
+    # To NumPy this one is no float: it comes from an extension.
+    return {
+        name: array.astype(np.float32)
+        if array.dtype.name == "bfloat16"
+        else array
+        for name, array in arrays.items()
+    }
 
 
 def _conversion(path: Path) -> str:

@@ -65,9 +65,7 @@ def pretrain(
         data = build.build_training_data(
             experiment, files, records.count_records(files)
         )
-        run.bind(
-            {**deciding(experiment), "data_fingerprint": data_fingerprint}
-        )
+        run.bind({**deciding(experiment), "data_fingerprint": data_fingerprint})
         if experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
         stack = build.build_stack(experiment)

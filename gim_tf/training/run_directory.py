@@ -11,7 +11,8 @@ from typing import Any
 from gim_tf.config import differing_keys
 from gim_tf.errors import CheckpointError
 
-_CONFIG = "config.json"
+CONFIG = "config.json"
+IMPORTED = "imported.json"
 _HISTORY = "history.jsonl"
 _LOCK = "run.lock"
 
@@ -69,8 +70,8 @@ class RunDirectory:
         Raises:
           CheckpointError: they differ; names the keys.
         """
-        if not (self.path / _CONFIG).exists():
-            self.write_json(_CONFIG, config)
+        if not (self.path / CONFIG).exists():
+            self.write_json(CONFIG, config)
             return
         changed = differing_keys(self.config(), config)
         if changed:
@@ -86,13 +87,30 @@ class RunDirectory:
         Raises:
           CheckpointError: it is missing or damaged.
         """
-        path = self.path / _CONFIG
+        path = self.path / CONFIG
         try:
             return json.loads(path.read_text())
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"{path} is missing or damaged ({error}). Restore it, or "
                 f"remove {self.path} to start over."
+            ) from error
+
+    def imported(self) -> dict[str, Any]:
+        """Where weights that were not trained here came from, else {}.
+
+        Raises:
+          CheckpointError: the record is damaged.
+        """
+        path = self.path / IMPORTED
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"{path} is damaged ({error}). Import the weights again, into "
+                "another directory."
             ) from error
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
