@@ -3,13 +3,25 @@
 import numpy as np
 
 
-def info_nce(z, context, w_k, skip_steps, negatives):
+def info_nce(
+    z,
+    context,
+    w_k,
+    skip_steps,
+    negatives,
+    *,
+    start=0,
+    window=None,
+    log_offset=0.0,
+):
     """InfoNCE, one anchor and one negative at a time, in float64.
 
     Args:
       z: [b, t, s, d]; context: [b, t, s, c]; w_k: [K, c, d].
       skip_steps: rows between an anchor and its first target, less one.
-      negatives: for each k, [b, t - k - skip, s, n] rows of flattened z.
+      negatives: for each k, [b, w - k - skip, s, n] rows of flattened z.
+      start, window: anchors and targets lie in the w rows from start on.
+      log_offset: added to the softmax before its logarithm.
 
     Returns:
       (loss, accuracy of each k).
@@ -17,19 +29,21 @@ def info_nce(z, context, w_k, skip_steps, negatives):
     z, context, w_k = (np.asarray(a, np.float64) for a in (z, context, w_k))
     batch, time, lanes, channels = z.shape
     rows = z.reshape(-1, channels)
+    end = time if window is None else start + window
     losses, accuracies = [], []
     for k in range(1, len(w_k) + 1):
         offset = k + skip_steps
         nats, wins = [], []
         for b in range(batch):
-            for t in range(time - offset):
+            for t in range(start, end - offset):
                 for s in range(lanes):
                     c = context[b, t, s]
                     positive = c @ w_k[k - 1] @ z[b, t + offset, s]
-                    drawn = negatives[k - 1][b, t, s]
+                    drawn = negatives[k - 1][b, t - start, s]
                     scores = [c @ w_k[k - 1] @ rows[i] for i in drawn]
                     everything = np.array([positive, *scores])
-                    nats.append(np.log(np.exp(everything - positive).sum()))
+                    share = 1 / np.exp(everything - positive).sum()
+                    nats.append(-np.log(share + log_offset))
                     ties = sum(score == positive for score in scores)
                     wins.append((positive >= max(scores)) / (1 + ties))
         losses.append(np.mean(nats))
@@ -177,3 +191,30 @@ def adam(gradients, learning_rate, *, beta_1=0.9, beta_2=0.999, epsilon):
         m_hat, v_hat = m / (1 - beta_1**t), v / (1 - beta_2**t)
         x = x - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
     return x
+
+
+def negative_candidates(kind, grid, start, window, offset, anchor):
+    """Rows of flattened z that may be negatives of one anchor.
+
+    Args:
+      kind: a key of `gim_tf.losses.negatives.SAMPLERS`.
+      grid: b, t, s of z.
+      start, window: anchors and targets lie in the w rows from start on.
+      anchor: (b, t, s) in the window's first w - offset rows.
+    """
+    batch, time, lanes = grid
+    target = (anchor[0], start + anchor[1] + offset, anchor[2])
+    read = range(start + offset, start + window)
+    allowed = {
+        "uniform": lambda b, t, s: t >= offset,
+        "permuted": lambda b, t, s: True,
+        "shifted": lambda b, t, s: t in read and (b, t, s) != target,
+        "sequence": lambda b, t, s: (b, s) == (target[0], target[2]),
+    }[kind]
+    return {
+        (b * time + t) * lanes + s
+        for b in range(batch)
+        for t in range(time)
+        for s in range(lanes)
+        if allowed(b, t, s)
+    }
