@@ -4,7 +4,7 @@ The only reader of `gim_tf.config` besides the leaves: everything it builds
 takes keyword arguments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import NamedTuple
 
@@ -24,11 +24,10 @@ from gim_tf.config import (
     SupervisedConfig,
     WindowViewConfig,
 )
-from gim_tf.data import patches, views, windows
+from gim_tf.data import views, windows
 from gim_tf.data.input_pipeline import (
     Decode,
     TrainingData,
-    training_batches,
 )
 from gim_tf.encoders import (
     GRUContext,
@@ -37,8 +36,8 @@ from gim_tf.encoders import (
     resnet_blocks,
 )
 from gim_tf.errors import ConfigError
-from gim_tf.inspection import pictures
 from gim_tf.losses import InfoNCE, Objective, Supervised
+from gim_tf.losses.negatives import NegativeSampler
 from gim_tf.module import Chain, GIMModule
 from gim_tf.shapes import BatchApply
 from gim_tf.stack import GIMStack, partition
@@ -61,13 +60,23 @@ class Preprocess(NamedTuple):
     example_shape: tuple[int, ...]
 
 
-def build_stack(experiment: Experiment) -> GIMStack:
-    """The built, untrained stack; its weights are a function of the seed."""
+def build_stack(
+    experiment: Experiment,
+    sampler: Callable[[int], NegativeSampler] | None = None,
+) -> GIMStack:
+    """The built, untrained stack; its weights are a function of the seed.
+
+    Args:
+      experiment: decides everything.
+      sampler: makes the source of negatives of each objective, from their
+        number; None: what the experiment names.
+    """
     config = experiment.stack
     seeds = initializers.seeds(experiment.training.seed)
     blocks = _blocks(experiment, next(seeds))
     objectives = [
-        _objective(experiment, next(seeds)) for _ in config.module_sizes
+        _objective(experiment, next(seeds), sampler)
+        for _ in config.module_sizes
     ]
     modules = []
     for index, group in enumerate(partition(blocks, config.module_sizes)):
@@ -136,28 +145,6 @@ def build_training_data(
         seed=training.seed,
         shuffle_buffer=training.shuffle_buffer,
     )
-
-
-def sample_pictures(
-    experiment: Experiment, data: TrainingData
-) -> dict[str, bytes]:
-    """What the modules see of the first batch, as PNG files by name."""
-    view, objective = experiment.view, experiment.stack.objective
-    if not isinstance(view, PatchViewConfig):
-        return {}
-    grids = next(training_batches(data, 0)).x
-    shown = views.denormalise(grids, view).numpy()
-    whole = patches.from_patches(shown, stride=view.patch_stride)
-    return {
-        "views": pictures.view_grid(whole[:32]),
-        "patches": pictures.patch_grid(
-            whole[0],
-            shown[0],
-            stride=view.patch_stride,
-            prediction_steps=getattr(objective, "prediction_steps", 0),
-            skip_steps=getattr(objective, "skip_steps", 0),
-        ),
-    }
 
 
 def build_trainer(experiment: Experiment, stack: GIMStack) -> GIMTrainer:
@@ -249,14 +236,20 @@ def _autoregressor(
     raise ConfigError(f"No autoregressor of kind {chosen!r}.")
 
 
-def _objective(experiment: Experiment, seed: int) -> Objective:
+def _objective(
+    experiment: Experiment,
+    seed: int,
+    sampler: Callable[[int], NegativeSampler] | None,
+) -> Objective:
     config = experiment.stack.objective
     if isinstance(config, InfoNCEConfig):
         return InfoNCE(
             prediction_steps=config.prediction_steps,
             num_negatives=config.num_negatives,
             skip_steps=config.skip_steps,
-            negatives=config.negatives,
+            negatives=(
+                sampler(config.num_negatives) if sampler else config.negatives
+            ),
             window=config.window,
             fan_in=config.fan_in,
             log_offset=config.log_offset,

@@ -39,6 +39,7 @@ WEIGHT_SOURCES = (
     "data/records.py",
     "data/shards.py",
     "data/views.py",
+    "data/windows.py",
     "encoders",
     "initializers.py",
     "jobs/pretraining.py",
@@ -50,7 +51,15 @@ WEIGHT_SOURCES = (
 )
 _SHOWN = tuple(
     f"inspection/{name}.py"
-    for name in ("curves", "facts", "pictures", "plots", "style", "tensorboard")
+    for name in (
+        "curves",
+        "facts",
+        "pictures",
+        "plots",
+        "samples",
+        "style",
+        "tensorboard",
+    )
 )
 TRAINING_SOURCES = (
     *WEIGHT_SOURCES,

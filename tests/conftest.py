@@ -18,6 +18,28 @@ TINY = (
 )
 
 
+TINY_SEQUENCE = (
+    "stack.encoder.channels=[6, 6, 6, 6, 6]",
+    "stack.autoregressor.units=5",
+    "stack.objective.prediction_steps=2",
+    "stack.objective.num_negatives=3",
+    "stack.objective.window=8",
+    "view.length=1600",
+    "training.batch_size=4",
+)
+
+
+@pytest.fixture
+def tiny_sequence():
+    return config.resolve(experiments.get("librispeech_gim"), TINY_SEQUENCE)
+
+
+@pytest.fixture
+def sequence_grid():
+    """A batch of grids that fit `tiny_sequence`."""
+    return np.random.default_rng(0).normal(size=(3, 1600, 1, 1)).astype("f")
+
+
 @pytest.fixture
 def tiny():
     return config.resolve(experiments.get("fashion_mnist_gim"), TINY)

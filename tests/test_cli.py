@@ -24,7 +24,7 @@ def test_help_names_every_verb_with_examples(capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     verbs = ("run", "pretrain", "probe", "export", "report", "embed")
-    for verb in (*verbs, "import-weights", "export-weights"):
+    for verb in (*verbs, "import-weights", "export-weights", "golden-check"):
         assert f"\n    {verb}" in text
         with pytest.raises(SystemExit):
             cli.main([verb, "--help"])

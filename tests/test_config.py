@@ -102,7 +102,7 @@ def test_an_autoregressor_is_brought_in_and_taken_out(tiny):
 def test_views_and_encoders_fit_each_other(tiny):
     sequence = experiments.get("librispeech_gim")
     mixed = dataclasses.replace(tiny, view=sequence.view)
-    with pytest.raises(ConfigError, match="does not read what view.kind"):
+    with pytest.raises(ConfigError, match=r"does not read what view\.kind"):
         config.validate(mixed)
 
 

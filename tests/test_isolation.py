@@ -1,33 +1,43 @@
 """The paper's claim, as mathematics: modules train apart, and it is exact."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gim_tf import build, config
+from gim_tf.training.adam import Adam
 
 
-def objectives(tiny):
-    """`tiny` with every objective that an experiment can name."""
-    yield tiny
-    yield config.resolve(tiny, ["stack.objective.kind=supervised"])
+@pytest.fixture(params=["patches", "supervised", "sequence", "every_gru"])
+def experiment_and_grid(request, tiny, grid, tiny_sequence, sequence_grid):
+    """Both kinds of grid, and every objective and context in modules."""
+    if request.param == "supervised":
+        words = ["stack.objective.kind=supervised"]
+        return config.resolve(tiny, words), grid[0]
+    if request.param == "every_gru":
+        words = ["stack.autoregressor_at=every"]
+        return config.resolve(tiny_sequence, words), sequence_grid
+    if request.param == "sequence":
+        return tiny_sequence, sequence_grid
+    return tiny, grid[0]
 
 
-def test_T9_no_module_s_loss_reaches_another_module(tiny, grid):  # noqa: N802
-    x, labels = grid
-    for experiment in objectives(tiny):
-        stack = build.build_stack(experiment)
-        with tf.GradientTape(persistent=True) as tape:
-            losses, z = [], tf.constant(x)
-            for module in stack.gim_modules:
-                output = module(z, tf.constant(labels), training=True)
-                losses.append(output.loss)
-                z = output.z
-        for k, loss in enumerate(losses):
-            for j, module in enumerate(stack.gim_modules):
-                found = tape.gradient(loss, module.trainable_variables)
-                assert all((g is None) == (j != k) for g in found)
+def test_T9_no_module_s_loss_reaches_another_module(  # noqa: N802
+    experiment_and_grid,
+):
+    experiment, x = experiment_and_grid
+    labels = np.array([0, 3, -1])
+    stack = build.build_stack(experiment)
+    with tf.GradientTape(persistent=True) as tape:
+        losses, z = [], tf.constant(x)
+        for module in stack.gim_modules:
+            output = module(z, tf.constant(labels), training=True)
+            losses.append(output.loss)
+            z = output.z
+    for k, loss in enumerate(losses):
+        for j, module in enumerate(stack.gim_modules):
+            found = tape.gradient(loss, module.trainable_variables)
+            assert all((g is None) == (j != k) for g in found)
 
 
 def test_one_tape_a_module_equals_one_tape_over_the_summed_loss(tiny, grid):
@@ -35,9 +45,7 @@ def test_one_tape_a_module_equals_one_tape_over_the_summed_loss(tiny, grid):
     apart, together = build.build_stack(tiny), build.build_stack(tiny)
     trainer = build.build_trainer(tiny, apart)
     variables = together.trainable_variables
-    optimizer = keras.optimizers.Adam(
-        tiny.training.learning_rate, epsilon=tiny.training.epsilon
-    )
+    optimizer = Adam(tiny.training.learning_rate, epsilon=tiny.training.epsilon)
     optimizer.build(variables)
     for _ in range(3):
         trainer.compiled_step(x, labels, (True, True, True))
@@ -112,7 +120,7 @@ def test_the_next_module_waits_until_activations_are_free(tiny, grid):
 
 
 def test_greedy_supervised_ignores_examples_without_a_label(tiny, grid):
-    *_, supervised = objectives(tiny)
+    supervised = config.resolve(tiny, ["stack.objective.kind=supervised"])
     x, labels = grid
     stack = build.build_stack(supervised)
     module = stack.gim_modules[0]

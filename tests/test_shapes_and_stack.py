@@ -40,7 +40,8 @@ def test_partition_divides_in_order_or_refuses():
         ["b", "c", "d"],
         ["e", "f"],
     ]
-    for sizes in ((1, 2), (6, 0), (), (7, -1)):
+    assert partition(list("ab"), (0, 2, 0)) == [[], ["a", "b"], []]
+    for sizes in ((1, 2), (), (7, -1)):
         with pytest.raises(ValueError, match="sum to 6"):
             partition(list("abcdef"), sizes)
 

@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     _add_embed(added)
     _add_import_weights(added)
     _add_export_weights(added)
+    _add_golden_check(added)
     return command
 
 
@@ -183,6 +184,28 @@ def _add_export_weights(added: Any) -> None:
         type=Path,
         required=True,
         help=".npz: one array a parameter, under the authors' names",
+    )
+
+
+def _add_golden_check(added: Any) -> None:
+    parser = _verb(
+        added,
+        "golden-check",
+        verbs.golden_check,
+        "compare with arrays that the authors' code computed",
+        "gim golden-check --goldens tests/goldens",
+    )
+    parser.add_argument(
+        "--goldens",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="holds manifest.json and one .npz a case",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="a last line for machines: cases, failed, worst",
     )
 
 

@@ -16,7 +16,12 @@ from tqdm import tqdm
 
 from gim_tf import config, experiments
 from gim_tf.config import Experiment
-from gim_tf.errors import ConfigError, DataError, NotBlessedError
+from gim_tf.errors import (
+    ConfigError,
+    DataError,
+    GoldenError,
+    NotBlessedError,
+)
 
 _SETTINGS_FILE = "experiment.json"
 
@@ -182,6 +187,26 @@ def export_weights(options: argparse.Namespace) -> None:
         _recorded(directory), directory / "training", options.output
     )
     print(f"{count} arrays in {options.output}")
+
+
+def golden_check(options: argparse.Namespace) -> None:
+    """Prints how near every array is, and fails where one is not."""
+    from gim_tf import fidelity
+
+    def progress(result: fidelity.CaseResult) -> None:
+        verdict = "met" if result.passed else "NOT MET"
+        _say(f"{result.name}: {verdict}")
+
+    results = fidelity.check_directory(options.goldens, progress)
+    print(fidelity.as_text(results))
+    if options.json:
+        print(fidelity.as_json(results))
+    failed = [result.name for result in results if not result.passed]
+    if failed:
+        raise GoldenError(
+            f"{len(failed)} of {len(results)} cases are not met: "
+            f"{', '.join(failed)}."
+        )
 
 
 def _resolved(options: argparse.Namespace) -> Experiment:

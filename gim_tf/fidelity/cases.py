@@ -17,9 +17,6 @@ import numpy as np
 
 from gim_tf.errors import GoldenError
 
-STEPS = 3
-"""Optimizer steps that a case holds."""
-
 # The case numbers of the sets' README; inputs of full-size cases are drawn
 # from RandomState(seed of the set + number + step).
 _NUMBERS = {
@@ -47,6 +44,7 @@ _NUMBERS = {
     "audio_full_splits1": 220,
 }
 _SIDE, _SAMPLES = 64, 20_480
+_STEPS = 3
 
 
 class Case(NamedTuple):
@@ -73,6 +71,16 @@ class Case(NamedTuple):
     def has_patches(self) -> bool:
         """Whether the grid is one of patches; else it is one of samples."""
         return self.options["experiment"] == "vision"
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps that the case holds; a reduced one only the first."""
+        return int(self.entry.get("steps", _STEPS))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it goes on to the weights after the last step."""
+        return self.steps == _STEPS
 
     @property
     def trained_module(self) -> int | None:

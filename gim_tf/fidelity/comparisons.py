@@ -11,18 +11,26 @@ import numpy as np
 
 OUTPUT, LOSS, GRADIENT = "output", "loss", "gradient"
 AFTER, COUNT, FROZEN = "after 3 steps", "parameters", "frozen"
+SUMS = " (sums)"
+"""Suffix of a quantity of which only a checksum is compared."""
 
-_RELATIVE = {OUTPUT: 1e-5, GRADIENT: 5e-3}
-"""Largest difference, in units of the tensor's largest element."""
+FIRST_LOSS = "loss/step0"
+TYPICAL = "99.9th percentile of all weights"
+
+_RELATIVE = {
+    OUTPUT: 1e-5,
+    GRADIENT: 5e-3,
+    OUTPUT + SUMS: 1e-5,
+    GRADIENT + SUMS: 5e-3,
+}
+"""Largest difference, in units of the golden's largest element; of sums, in
+units of the sum of absolutes, or of squares."""
 
 _LOSS_FIRST, _LOSS_LATER = 1e-5, 1e-4
-"""Largest difference of a loss in nats, at step 0 and after updates."""
+"""Largest difference of a loss in nats, before and after any update."""
 
 _AFTER_TYPICAL, _AFTER_LARGEST = 2e-5, 6e-4
 """Of weights: 99.9th percentile over a case, and largest."""
-
-_SUM = 1e-5
-"""Of sums over a tensor, in units of the sum of its absolutes."""
 
 
 class Comparison(NamedTuple):
@@ -33,8 +41,8 @@ class Comparison(NamedTuple):
       name: the golden's.
       absolute: largest absolute difference.
       relative: that, in units of the golden's largest absolute element.
-      excess: difference in units of the tolerance; at most 1 passes.
-      differences: all absolute differences, where a percentile is needed.
+      excess: difference in units of the tolerance.
+      allowed: largest excess that passes.
     """
 
     quantity: str
@@ -42,84 +50,56 @@ class Comparison(NamedTuple):
     absolute: float
     relative: float
     excess: float
-    differences: np.ndarray | None = None
+    allowed: float = 1.0
 
     @property
     def passed(self) -> bool:
-        """Whether it is within its tolerance."""
-        return self.excess <= 1.0
+        """Whether it is as near as it must be."""
+        return self.excess <= self.allowed
 
 
 def compare(
-    quantity: str, name: str, ours: np.ndarray, golden: np.ndarray
+    quantity: str, name: str, ours: np.ndarray, golden: np.ndarray, size: int
 ) -> Comparison:
-    """Outputs and gradients: relative to the golden's largest element."""
-    absolute, relative = _differ(ours, golden)
-    return Comparison(
-        quantity, name, absolute, relative, relative / _RELATIVE[quantity]
-    )
-
-
-def compare_losses(
-    step: int, name: str, ours: np.ndarray, golden: np.ndarray
-) -> Comparison:
-    """Losses in nats: absolute, tighter before the first update."""
-    absolute, relative = _differ(ours, golden)
-    tolerance = _LOSS_LATER if step else _LOSS_FIRST
-    return Comparison(LOSS, name, absolute, relative, absolute / tolerance)
-
-
-def compare_weights(
-    name: str, ours: np.ndarray, golden: np.ndarray
-) -> Comparison:
-    """Weights after three updates; `typical_weights` judges them together."""
-    absolute, relative = _differ(ours, golden)
-    differences = np.abs(ours - golden).ravel()
-    excess = absolute / _AFTER_LARGEST
-    return Comparison(AFTER, name, absolute, relative, excess, differences)
-
-
-def typical_weights(compared: Sequence[Comparison]) -> Comparison:
-    """The 99.9th percentile of the differences of all weights of a case."""
-    everything = np.concatenate([one.differences for one in compared])
-    typical = float(np.percentile(everything, 99.9))
-    largest = max(one.relative for one in compared)
-    name = "99.9th percentile of all weights"
-    return Comparison(AFTER, name, typical, largest, typical / _AFTER_TYPICAL)
-
-
-def compare_sums(
-    quantity: str, name: str, ours: np.ndarray, golden: np.ndarray
-) -> Comparison:
-    """Whole tensors by [sum, sum of absolutes, sum of squares]."""
-    sums = checksum(ours)
-    scale = np.array([golden[1], golden[1], golden[2]])
-    differences = np.abs(sums - golden)
-    relative = float(np.max(differences / np.maximum(scale, 1e-30)))
-    tolerance = max(_RELATIVE.get(quantity, 0.0), _SUM)
-    if quantity == AFTER:
+    """One array; see `Measured` for the arguments."""
+    if ours.shape != golden.shape or not np.isfinite(ours).all():
+        return Comparison(quantity, name, np.inf, np.inf, np.inf)
+    differences = np.abs(np.subtract(ours, golden, dtype=np.float64))
+    absolute = float(np.max(differences, initial=0.0))
+    largest = float(np.max(np.abs(golden), initial=0.0))
+    relative = _ratio(absolute, largest)
+    if quantity.endswith(SUMS):
+        # The sum may cancel: it is as certain as the sum of absolutes.
+        scale = (golden[1], golden[1], golden[2])
+        relative = max(map(_ratio, differences, scale))
+    if quantity in (COUNT, FROZEN):
+        excess = 0.0 if absolute == 0.0 else np.inf
+    elif quantity == LOSS:
+        tolerance = _LOSS_FIRST if name == FIRST_LOSS else _LOSS_LATER
+        excess = absolute / tolerance
+    elif quantity == AFTER:
+        excess = absolute / _AFTER_LARGEST
+    elif quantity == AFTER + SUMS:
         # Every element may be off by the typical tolerance.
-        tolerance = _AFTER_TYPICAL * ours.size / max(golden[1], 1e-30)
-        relative = float(differences[1] / max(golden[1], 1e-30))
-    return Comparison(
-        quantity, name, float(differences[1]), relative, relative / tolerance
-    )
+        excess = differences[1] / (_AFTER_TYPICAL * size)
+    else:
+        excess = relative / _RELATIVE[quantity]
+    return Comparison(quantity, name, absolute, relative, float(excess))
 
 
-def compare_counts(name: str, ours: int, golden: int) -> Comparison:
-    """Parameter counts: equal or not."""
-    absolute = float(abs(ours - golden))
-    excess = 0.0 if ours == golden else np.inf
-    return Comparison(COUNT, name, absolute, absolute / golden, excess)
-
-
-def compare_frozen(
-    name: str, before: np.ndarray, after: np.ndarray
+def compare_typical(
+    differences: Sequence[np.ndarray], largest: float
 ) -> Comparison:
-    """What must not be updated: equal to the bit or not."""
-    absolute, relative = _differ(after, before)
-    excess = 0.0 if np.array_equal(before, after) else np.inf
-    return Comparison(FROZEN, name, absolute, relative, excess)
+    """The 99.9th percentile of the differences of all weights of a case.
+
+    Args:
+      differences: absolute, of each array.
+      largest: relative difference of any array.
+    """
+    flat = np.concatenate([one.ravel() for one in differences])
+    typical = float(np.percentile(flat, 99.9))
+    excess = typical / _AFTER_TYPICAL
+    return Comparison(AFTER, TYPICAL, typical, largest, excess)
 
 
 def checksum(array: np.ndarray) -> np.ndarray:
@@ -128,15 +108,7 @@ def checksum(array: np.ndarray) -> np.ndarray:
     return np.array([x.sum(), np.abs(x).sum(), np.square(x).sum()])
 
 
-def _differ(ours: np.ndarray, golden: np.ndarray) -> tuple[float, float]:
-    """(largest difference, the same in units of the largest element).
-
-    Both infinite where one is not finite or shapes differ: never a pass.
-    """
-    if ours.shape != golden.shape or not np.all(np.isfinite(ours)):
-        return np.inf, np.inf
-    absolute = float(np.max(np.abs(ours - golden), initial=0.0))
-    largest = float(np.max(np.abs(golden), initial=0.0))
-    if largest == 0.0:
-        return absolute, 0.0 if absolute == 0.0 else np.inf
-    return absolute, absolute / largest
+def _ratio(difference: float, scale: float) -> float:
+    if difference == 0.0:
+        return 0.0
+    return float(difference / scale) if scale else np.inf

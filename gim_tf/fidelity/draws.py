@@ -63,6 +63,7 @@ def recorded_draw(
         "shifted": _shifted,
         "sequence": _sequence,
     }[kind]
+    drawn = {what: indices.astype(np.int64) for what, indices in drawn.items()}
     try:
         negatives = read(drawn, grid)
     except (KeyError, ValueError) as error:

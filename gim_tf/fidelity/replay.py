@@ -1,128 +1,91 @@
 """A golden case, computed again by our stack and our trainer."""
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from gim_tf import build
-from gim_tf.errors import GoldenError
-from gim_tf.fidelity.cases import STEPS, Case
+from gim_tf.fidelity.cases import Case
 from gim_tf.fidelity.draws import Grid, recorded_draw
 from gim_tf.fidelity.settings import experiment_of
 from gim_tf.interop import Entry, entries, from_authors
-from gim_tf.losses import InfoNCE
-from gim_tf.losses.negatives import RecordedNegatives
+from gim_tf.losses.negatives import Draw, RecordedNegatives
+from gim_tf.module import GIMModule
 from gim_tf.shapes import pool_local
-from gim_tf.training.trainer import GIMTrainer
+
+_HALF_ULP = 2.0**-24
 
 
 class Replay:
     """A stack with the weights of a case, fed with its inputs and draws.
 
+    Everything runs as graphs, the training step through `GIMTrainer`.
+
     Args:
       case: read once; the stack then trains away from it.
+      noise: seed of a relative change of every weight by at most 2^-24, half
+        a unit in its last place: what rounding may do; None: no change.
 
     Raises:
       GoldenError: the case is none that our experiments describe.
       WeightsError: its arrays are not those of the network.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, noise: int | None = None) -> None:
         self.case = case
-        self.experiment = experiment_of(case)
-        self.stack = build.build_stack(self.experiment)
-        self.trainer: GIMTrainer = build.build_trainer(
-            self.experiment, self.stack
-        )
+        experiment = experiment_of(case)
+        self.stack = build.build_stack(experiment, RecordedNegatives)
+        self.trainer = build.build_trainer(experiment, self.stack)
         self.entries: dict[str, Entry] = {
             entry.name: entry for entry in entries(self.stack)
         }
-        from_authors(self.stack, self._weights())
-        self._to_grid = build.build_to_grid(self.experiment)
-        self._kind = self.experiment.stack.objective.negatives
-        for module in self.stack.gim_modules:
-            module.objective.sampler = RecordedNegatives(
-                module.objective.num_negatives
-            )
+        from_authors(self.stack, self._initial())
+        if noise is not None:
+            self._shake(np.random.default_rng(noise))
+        self._to_grid = build.build_to_grid(experiment)
+        objective = experiment.stack.objective
+        self._kind = getattr(objective, "negatives", "uniform")
+        self._shapes: list[tf.TensorShape] = []
+        self._trained = [
+            module
+            for index, module in enumerate(self.stack.gim_modules)
+            if self._is_trained(index)
+        ]
+        self._train_step = tf.function(self._train_graph, autograph=False)
 
-    @property
-    def trained(self) -> tuple[bool, ...]:
-        """Which modules the case trains."""
-        only = self.case.trained_module
-        return tuple(
-            only in (None, index)
-            for index in range(len(self.stack.gim_modules))
-        )
-
-    def grid(self, step: int) -> tf.Tensor:
-        """The stack's input at a step."""
-        return self._to_grid(tf.constant(self.case.input(step)))
-
-    def forward(self, x: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
+    def forward(self) -> list[tuple[np.ndarray, ...]]:
         """(z, pooled z, context) of every module; each [b, t, s, ...]."""
-        outputs = []
-        for module in self.stack.gim_modules:
-            x = module.encode(x)
-            pooled = pool_local(x)
-            outputs.append((x, pooled, module.contextualise(pooled)))
-        return outputs
+        run = tf.function(self._forward_graph, autograph=False)
+        return [_numpy(maps) for maps in run(self._grid(0))]
 
-    def layers(self, x: tf.Tensor) -> Iterator[tf.Tensor]:
-        """What every block returns, then every context that is not z."""
-        for module in self.stack.gim_modules:
-            for block in module.encoder.blocks:
-                x = block(x)
-                yield x
-        if module.autoregressor is not None:
-            yield module.contextualise(x)
-
-    def record(self, step: int) -> None:
-        """Gives the samplers what was drawn at a step."""
-        x = self.grid(step)
-        for index, module in enumerate(self.stack.gim_modules):
-            x = module.encode(x)
-            if self.trained[index]:
-                self._record(module.objective, x.shape[:3], step, index)
+    def layers(self) -> list[np.ndarray]:
+        """What every block returns, then a context that is not z."""
+        run = tf.function(self._layers_graph, autograph=False)
+        return list(_numpy(run(self._grid(0))))
 
     def gradients(self) -> dict[str, np.ndarray]:
         """By their names, at the first step; of what is trained and used."""
-        self.record(0)
-        x, found = self.grid(0), {}
-        for module, is_trained in zip(
-            self.stack.gim_modules, self.trained, strict=True
-        ):
-            variables = module.trainable_variables
-            with tf.GradientTape() as tape:
-                output = module(x, training=True)
-            if is_trained:
-                slopes = tape.gradient(output.loss, variables)
-                found.update(
-                    (id(variable), slope.numpy())
-                    for variable, slope in zip(variables, slopes, strict=True)
-                )
-            x = output.z
-        return self._by_their_names(found)
+        run = tf.function(self._gradients_graph, autograph=False)
+        found = _numpy(run(self._grid(0), self._draws(0)))
+        keys = (id(v) for m in self._trained for v in m.trainable_variables)
+        return self._by_their_names(dict(zip(keys, found, strict=True)))
 
     def train(self) -> Iterator[np.ndarray]:
         """Losses [trained modules] of each step, each before its update."""
-        labels = -tf.ones((len(self.grid(0)),), tf.int64)
-        for step in range(STEPS):
-            self.record(step)
-            metrics = self.trainer.train_step(
-                self.grid(step), labels, self.trained
-            )
-            yield np.array([one["loss"].numpy() for one in metrics.values()])
+        for step in range(self.case.steps):
+            losses = self._train_step(self._grid(step), self._draws(step))
+            yield np.array(_numpy(losses))
 
     def weights(self) -> dict[str, np.ndarray]:
         """Of now, by their names; only what ours has."""
         variables = self.stack.trainable_variables
         return self._by_their_names({id(v): v.numpy() for v in variables})
 
-    def _weights(self) -> dict[str, np.ndarray]:
-        """The initial ones of the case, W_k scaled where they are drawn."""
-        weights = copy.copy(self.case.weights())
+    def _initial(self) -> dict[str, np.ndarray]:
+        """The weights of the case, W_k scaled where they are drawn."""
+        weights = dict(self.case.weights())
         if not self.case.entry["recipe"]:
             return weights
         for index, scale in self.case.entry["wk_scale"].items():
@@ -131,6 +94,47 @@ class Replay:
                 if entry.variable is w_k:
                     weights[name] = weights[name] * np.float32(scale)
         return weights
+
+    def _shake(self, generator: np.random.Generator) -> None:
+        for variable in self.stack.trainable_variables:
+            weights = variable.numpy()
+            change = generator.uniform(-_HALF_ULP, _HALF_ULP, weights.shape)
+            variable.assign((weights * (1.0 + change)).astype(weights.dtype))
+
+    def _is_trained(self, index: int) -> bool:
+        return self.case.trained_module in (None, index)
+
+    def _grid(self, step: int) -> tf.Tensor:
+        """The stack's input at a step."""
+        return self._to_grid(tf.constant(self.case.input(step)))
+
+    def _draws(self, step: int) -> list[Draw]:
+        """Of the trained modules."""
+        if not self._shapes:
+            self._shapes = [maps[1].shape[:3] for maps in self.forward()]
+        return [
+            self._draw(step, index)
+            for index in range(len(self._shapes))
+            if self._is_trained(index)
+        ]
+
+    def _draw(self, step: int, index: int) -> Draw:
+        prefix = f"rand/step{step}/module{index}/"
+        arrays = self.case.arrays
+        drawn = {
+            name.removeprefix(prefix): arrays[name]
+            for name in arrays
+            if name.startswith(prefix)
+        }
+        objective = self.stack.gim_modules[index].objective
+        time = self._shapes[index][1]
+        grid = Grid(
+            self._shapes[index],
+            window=min(objective.window or time, time),
+            offsets=objective.offsets,
+            num_negatives=objective.num_negatives,
+        )
+        return recorded_draw(self._kind, drawn, grid)
 
     def _by_their_names(
         self, ours: Mapping[int, np.ndarray]
@@ -141,23 +145,51 @@ class Replay:
             if id(entry.variable) in ours
         }
 
-    def _record(
-        self, objective: InfoNCE, shape: tf.TensorShape, step: int, index: int
-    ) -> None:
-        prefix = f"rand/step{step}/module{index}/"
-        arrays = self.case.arrays
-        drawn = {
-            name.removeprefix(prefix): arrays[name]
-            for name in arrays
-            if name.startswith(prefix)
-        }
-        if not drawn:
-            raise GoldenError(f"{self.case.name} has no arrays {prefix}*.")
-        time = shape[1]
-        grid = Grid(
-            shape,
-            window=min(objective.window or time, time),
-            offsets=objective.offsets,
-            num_negatives=objective.num_negatives,
-        )
-        objective.sampler.record(recorded_draw(self._kind, drawn, grid))
+    def _forward_graph(self, x: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
+        outputs = []
+        for module in self.stack.gim_modules:
+            x = module.encode(x)
+            pooled = pool_local(x)
+            outputs.append((x, pooled, module.contextualise(pooled)))
+        return outputs
+
+    def _layers_graph(self, x: tf.Tensor) -> list[tf.Tensor]:
+        outputs = []
+        for module in self.stack.gim_modules:
+            for block in module.encoder.blocks:
+                x = block(x)
+                outputs.append(x)
+        if module.autoregressor is not None:
+            outputs.append(module.contextualise(x))
+        return outputs
+
+    def _gradients_graph(
+        self, x: tf.Tensor, draws: list[Draw]
+    ) -> list[tf.Tensor]:
+        _record(self._trained, draws)
+        found: list[tf.Tensor] = []
+        for module in self.stack.gim_modules:
+            if module not in self._trained:
+                x = module.encode(x)
+                continue
+            with tf.GradientTape() as tape:
+                output = module(x, training=True)
+            found += tape.gradient(output.loss, module.trainable_variables)
+            x = output.z
+        return found
+
+    def _train_graph(self, x: tf.Tensor, draws: list[Draw]) -> list[tf.Tensor]:
+        _record(self._trained, draws)
+        labels = -tf.ones(tf.shape(x)[:1], tf.int64)
+        trained = tuple(m in self._trained for m in self.stack.gim_modules)
+        metrics: dict[str, Any] = self.trainer.train_step(x, labels, trained)
+        return [one["loss"] for one in metrics.values()]
+
+
+def _record(modules: Iterable[GIMModule], draws: Iterable[Draw]) -> None:
+    for module, draw in zip(modules, draws, strict=True):
+        module.objective.sampler.record(draw)
+
+
+def _numpy(tensors: Iterable[tf.Tensor]) -> tuple[np.ndarray, ...]:
+    return tuple(tensor.numpy() for tensor in tensors)

@@ -13,8 +13,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 Settings = tuple[str, dict[str, Any]]
 
 _NEGATIVES = {"0": "shifted", "1": "permuted", "2": "sequence"}
-_WINDOW = 128  # hard-coded in the authors' code
-_LOG_OFFSET = 1e-11  # likewise, and only where there are patches
+# Hard-coded in the authors' code, so that neither options nor arrays tell.
+_WINDOW = 128
+_STRIDES, _PADDINGS = (5, 4, 2, 2, 2), (2, 2, 2, 2, 1)
+_LOG_OFFSET = 1e-11  # where there are patches
 
 _RESIDUAL = re.compile(r"model\.0\.(\d+)\.model\.layer (\d+)\.(\d+)\.conv(\d)")
 _CONV1D = re.compile(
@@ -104,6 +106,8 @@ def _sequence_settings(options: Mapping[str, str], shapes: Shapes) -> Settings:
     settings: dict[str, Any] = {
         "stack.encoder.channels": [shape[0] for shape in layers],
         "stack.encoder.kernel_sizes": [shape[2] for shape in layers],
+        "stack.encoder.strides": list(_STRIDES[: len(layers)]),
+        "stack.encoder.paddings": list(_PADDINGS[: len(layers)]),
         "stack.module_sizes": sizes,
         "stack.objective.negatives": _NEGATIVES[options["sampling_method"]],
         "stack.objective.window": (

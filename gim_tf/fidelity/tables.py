@@ -8,19 +8,29 @@ from typing import Any
 from gim_tf.fidelity.checking import CaseResult
 from gim_tf.fidelity.comparisons import Comparison
 
-_HEADER = ("case", "quantity", "arrays", "absolute", "relative", "of limit")
+_HEADER = (
+    "case",
+    "quantity",
+    "arrays",
+    "absolute",
+    "relative",
+    "of limit",
+    "noise",
+)
 
 
 def rows(results: Sequence[CaseResult]) -> list[tuple[str, ...]]:
     """A row for each case and quantity, the header first.
 
-    Differences are the largest over the arrays; "of limit" is the difference
-    nearest to its tolerance, in units of it: above 1 fails.
+    Differences are the largest over the arrays. "of limit" is the difference
+    that is nearest to what is allowed, or furthest beyond, in units of it:
+    above 1 fails. "noise" counts the arrays that are within the noise of
+    float32 and not within the tolerance.
     """
-    table = [_HEADER]
+    table: list[tuple[str, ...]] = [_HEADER]
     for result in results:
-        for quantity, worst in result.worst().items():
-            among = [c for c in result.comparisons if c.quantity == quantity]
+        for quantity, among in result.by_quantity().items():
+            noisy = sum(c.passed and c.excess > 1.0 for c in among)
             table.append(
                 (
                     result.name,
@@ -28,11 +38,12 @@ def rows(results: Sequence[CaseResult]) -> list[tuple[str, ...]]:
                     str(len(among)),
                     f"{max(c.absolute for c in among):.1e}",
                     f"{max(c.relative for c in among):.1e}",
-                    f"{worst.excess:.3f}",
+                    f"{max(map(_share, among)):.3f}",
+                    str(noisy or ""),
                 )
             )
         if result.error:
-            table.append((result.name, "ERROR", "", "", "", result.error))
+            table.append((result.name, "ERROR", result.error, *[""] * 4))
     return table
 
 
@@ -51,7 +62,7 @@ def as_text(results: Sequence[CaseResult]) -> str:
 def as_markdown(results: Sequence[CaseResult]) -> str:
     """The table in Markdown."""
     header, *body = (f"| {' | '.join(row)} |" for row in rows(results))
-    rule = "|---|---|--:|--:|--:|--:|"
+    rule = "|---|---|--:|--:|--:|--:|--:|"
     return "\n".join((header, rule, *body))
 
 
@@ -59,9 +70,10 @@ def as_json(results: Sequence[CaseResult]) -> str:
     """One line: {"cases": n, "failed": [names], "worst": {quantity: ...}}."""
     worst: dict[str, tuple[str, Comparison]] = {}
     for result in results:
-        for quantity, one in result.worst().items():
+        for quantity, among in result.by_quantity().items():
+            one = max(among, key=_share)
             known = worst.get(quantity)
-            if known is None or one.excess > known[1].excess:
+            if known is None or _share(one) > _share(known[1]):
                 worst[quantity] = (result.name, one)
     return json.dumps(
         {
@@ -75,11 +87,17 @@ def as_json(results: Sequence[CaseResult]) -> str:
     )
 
 
+def _share(one: Comparison) -> float:
+    """Of what is allowed; above 1 fails."""
+    return one.excess / one.allowed
+
+
 def _numbers(one: Comparison) -> dict[str, Any]:
     numbers = {
         "absolute": one.absolute,
         "relative": one.relative,
-        "of_limit": one.excess,
+        "of_tolerance": one.excess,
+        "allowed": one.allowed,
     }
     finite = {
         key: value if math.isfinite(value) else None

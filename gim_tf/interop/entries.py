@@ -46,6 +46,12 @@ class Entry(NamedTuple):
         """Elements of theirs."""
         return math.prod(self.shape)
 
+    def visible(self) -> Array:
+        """1 where an element of theirs is in ours, 0 where it is not."""
+        if self.variable is None:
+            return np.zeros(self.shape, np.float32)
+        return self.extract(np.ones(self.variable.shape, np.float32))
+
 
 def viewed(
     name: str, shape: tuple[int, ...], variable: keras.Variable, view: View

@@ -13,9 +13,9 @@ import tensorflow as tf
 from gim_tf import build, config
 from gim_tf.config import BlessingConfig, Experiment, ProbeConfig
 from gim_tf.data import records
-from gim_tf.data.input_pipeline import TrainingData
+from gim_tf.data.input_pipeline import TrainingData, training_batches
 from gim_tf.errors import CheckpointError
-from gim_tf.inspection import tensorboard
+from gim_tf.inspection import samples, tensorboard
 from gim_tf.stack import GIMStack
 from gim_tf.training import schedules
 from gim_tf.training.checkpoints import RunCheckpoints
@@ -225,7 +225,13 @@ def _write_pictures(
     experiment: Experiment, data: TrainingData, directory: Path
 ) -> dict[str, bytes]:
     """What the modules see, for the report; PNG bytes by name."""
-    found = build.sample_pictures(experiment, data)
+    objective = experiment.stack.objective
+    found = samples.training_pictures(
+        experiment.view,
+        next(training_batches(data, 0)).x,
+        prediction_steps=getattr(objective, "prediction_steps", 0),
+        skip_steps=getattr(objective, "skip_steps", 0),
+    )
     directory.mkdir(exist_ok=True)
     for name, png in found.items():
         (directory / f"{name}.png").write_bytes(png)

@@ -27,18 +27,18 @@ class Adam(keras.optimizers.Adam):
     ) -> None:
         """One update of one variable; see the file's formula."""
         index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations + 1, tf.float32)
-        beta_1_power = tf.pow(self.beta_1, step)
-        beta_2_power = tf.pow(self.beta_2, step)
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        beta_1_power = tf.pow(tf.cast(self.beta_1, variable.dtype), step)
+        beta_2_power = tf.pow(tf.cast(self.beta_2, variable.dtype), step)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
             beta1_power=beta_1_power,
             beta2_power=beta_2_power,
-            lr=tf.cast(learning_rate, tf.float32),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=tf.cast(self.beta_1, variable.dtype),
+            beta2=tf.cast(self.beta_2, variable.dtype),
             # The operation has Keras' formula: this is the same as dividing
             # by sqrt(v_hat) + epsilon.
             epsilon=self.epsilon * tf.sqrt(1.0 - beta_2_power),
