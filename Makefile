@@ -3,13 +3,14 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 EXPERIMENT ?= fashion_mnist_gim
+GOLDENS ?= ../shared/goldens
 # TensorFlow's notes about CUDA and CPU features are no test result.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help run test setup format format-check lint imports types bazel unit \
-	fault-test pipeline-test clean
+	golden-test fault-test pipeline-test fidelity clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -19,7 +20,7 @@ run: setup ## train, probe, export and report: EXPERIMENT=fashion_mnist_gim
 	@$(BIN)/gim run --experiment $(EXPERIMENT) --output-dir outputs/$(EXPERIMENT)
 
 # Cheapest first.
-test: format-check lint imports types bazel unit fault-test \
+test: format-check lint imports types bazel unit golden-test fault-test \
 	pipeline-test ## all checks and tests
 
 setup: ## make .venv with Python 3.10 and the pinned packages, once
@@ -58,7 +59,11 @@ bazel: setup ## build and test the layers with Bazel, where there is one
 unit: setup ## tests without TFX
 	@echo "== unit tests: pytest"
 	@$(BIN)/pytest -q -n 2 --dist loadscope \
-		-m "not pipeline and not faults and not slow"
+		-m "not pipeline and not faults and not goldens and not slow"
+
+golden-test: setup ## all goldens of the authors' code, where they are there
+	@echo "== golden tests: pytest"
+	@$(BIN)/pytest -q -n 2 -m goldens tests/test_goldens.py
 
 fault-test: setup ## tests that kill processes and fill disks
 	@echo "== fault tests: pytest"
@@ -67,6 +72,9 @@ fault-test: setup ## tests that kill processes and fill disks
 pipeline-test: setup ## tests that run TFX pipelines
 	@echo "== pipeline tests: pytest"
 	@$(BIN)/pytest -q -m "pipeline and not slow"
+
+fidelity: setup ## write docs/fidelity.md again: GOLDENS=../shared/goldens
+	@$(BIN)/python tools/make_fidelity.py $(GOLDENS)
 
 clean: ## remove .venv and what tools leave behind; outputs/ stays
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache *.egg-info

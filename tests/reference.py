@@ -218,3 +218,20 @@ def negative_candidates(kind, grid, start, window, offset, anchor):
         for s in range(lanes)
         if allowed(b, t, s)
     }
+
+
+def cross_entropy(context, labels, kernel, bias):
+    """(mean nats, share right) of a linear head on the mean over the grid.
+
+    Args:
+      context: [b, t, s, c]; labels: [b], -1 is left out.
+      kernel: [c, classes]; bias: [classes].
+    """
+    nats, right = [], []
+    for example, label in zip(context.astype(np.float64), labels, strict=True):
+        if label < 0:
+            continue
+        scores = example.mean((0, 1)) @ kernel + bias
+        nats.append(np.log(np.exp(scores).sum()) - scores[label])
+        right.append(scores.argmax() == label)
+    return np.mean(nats), np.mean(right)

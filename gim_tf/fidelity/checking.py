@@ -100,7 +100,7 @@ def check_case(case: Case) -> CaseResult:
     try:
         measured = list(measure(Replay(case)))
         found = _compared(measured)
-        if any(not c.passed and _limit(c) > 1.0 for c in found):
+        if any(1.0 < c.excess <= _limit(c) for c in found):
             found = _judged_by_noise(case, measured, found)
     except (GimError, KeyError, ValueError, tf.errors.OpError) as error:
         lines = str(error).splitlines() or [""]

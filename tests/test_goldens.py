@@ -1,0 +1,136 @@
+"""Our stack against arrays that the authors' implementation computed.
+
+The small set in tests/goldens always; the full one beside the project where
+it is there, by `make golden-test`.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gim_tf import cli
+from gim_tf.errors import GoldenError
+from gim_tf.fidelity import check_case, check_directory
+from gim_tf.fidelity.cases import read_cases
+from gim_tf.fidelity.comparisons import compare
+from gim_tf.fidelity.measured import measure
+from gim_tf.fidelity.replay import Replay
+
+SMALL = Path(__file__).parent / "goldens"
+FULL = Path(__file__).parents[2] / "shared" / "goldens"
+FEWEST = {"output", "loss", "gradient", "parameters"}
+
+
+def names(directory):
+    if not (directory / "manifest.json").exists():
+        return []
+    return [case.name for case in read_cases(directory)]
+
+
+def case(directory, name):
+    return next(c for c in read_cases(directory) if c.name == name)
+
+
+def changed(tmp_path, name, change):
+    """A copy of the small set's case, with one of its arrays changed."""
+    manifest = json.loads((SMALL / "manifest.json").read_text())
+    file = manifest["cases"][name]["file"]
+    with np.load(SMALL / file) as stored:
+        arrays = dict(stored)
+    change(arrays)
+    np.savez(tmp_path / file, **arrays)
+    manifest["cases"] = {name: manifest["cases"][name]}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", names(SMALL))
+def test_the_small_set_is_met(name):
+    result = check_case(case(SMALL, name))
+    assert result.passed, result
+    assert set(result.by_quantity()) >= FEWEST
+    # Tiny networks need no excuse by the noise of float32.
+    assert all(c.allowed == 1.0 for c in result.comparisons)
+
+
+@pytest.mark.goldens
+@pytest.mark.skipif(not names(FULL), reason="no full set in ../shared/goldens")
+@pytest.mark.parametrize("name", names(FULL))
+def test_the_full_set_is_met(name):
+    result = check_case(case(FULL, name))
+    assert result.passed, result
+    assert set(result.by_quantity()) >= FEWEST | {"after 3 steps"}
+
+
+CPC = "audio_tiny_splits1"
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return {one.name: one for one in measure(Replay(case(SMALL, CPC)))}
+
+
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [
+        ("loss/step0", 1.0001),
+        ("out/module0/c", 1.001),
+        ("out_csum/module0/z", 1.001),
+        ("grad/fullmodel.0.loss.predictor.weight", 1.01),
+        ("grad_csum/fullmodel.0.autoregressor.gru.weight_hh_l0", 1.01),
+        ("nparam", 2),
+    ],
+)
+def test_a_golden_that_is_off_is_not_met(measured, name, factor):
+    one = measured[name]
+    assert compare(*one).passed
+    assert not compare(*one._replace(golden=one.golden * factor)).passed
+    nan = one._replace(ours=one.ours * np.nan)
+    assert not compare(*nan).passed
+
+
+def test_another_order_of_the_negatives_is_not_met(tmp_path):
+    def change(arrays):
+        one, other = "rand/step0/module0/perm1", "rand/step0/module0/perm2"
+        arrays[one] = np.roll(arrays[other], 1)
+
+    (result,) = check_directory(changed(tmp_path, CPC, change))
+    failed = {c.quantity for c in result.comparisons if not c.passed}
+    assert "loss" in failed
+    assert "output" not in failed
+
+
+def test_a_case_that_lacks_arrays_is_not_met(tmp_path):
+    def change(arrays):
+        for name in [n for n in arrays if n.startswith("grad/")]:
+            del arrays[name]
+
+    (result,) = check_directory(changed(tmp_path, CPC, change))
+    assert "grad/" in result.error
+    assert not result.passed
+
+
+def test_the_command_names_what_is_not_met(tmp_path, capsys):
+    def change(arrays):
+        arrays["loss/step0"] = arrays["loss/step0"] + 1
+
+    directory = changed(tmp_path, CPC, change)
+    assert cli.main(["golden-check", "--goldens", str(directory)]) == 1
+    assert CPC in capsys.readouterr().err
+    arguments = ["golden-check", "--goldens", str(directory), "--json"]
+    assert cli.main(arguments) == 1
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["cases"] == 1
+    assert last["failed"] == [CPC]
+    assert last["worst"]["loss"]["array"] == "loss/step0"
+
+
+def test_a_directory_without_a_manifest_is_refused(tmp_path):
+    with pytest.raises(GoldenError, match="is no manifest"):
+        check_directory(tmp_path)
+    shutil.copy(SMALL / "manifest.json", tmp_path)
+    results = check_directory(tmp_path)
+    assert all("cannot be read" in result.error for result in results)
