@@ -19,6 +19,7 @@ from gim_tf.data.records import (
     Rejected,
     check_counts,
     check_rejected,
+    label_range,
 )
 from gim_tf.errors import DataError
 from pipelines.ingest import DUPLICATES_FILE, REJECTED_DIR
@@ -103,14 +104,15 @@ def _check_labels(
     for split in data.splits:
         probed = split in (data.train_split, data.test_split)
         lowest = 0 if probed and split != UNLABELLED else -1
-        highest = len(data.class_names) - 1
+        highest = data.max_label
         for label, count in sorted(labels[split].items()):
-            if not lowest <= label <= highest:
+            too_high = highest is not None and label > highest
+            if label < lowest or too_high:
                 raise DataError(
                     f"Split {split!r} has {count} example(s) with label "
-                    f"{label}, expected {lowest} to {highest}: the positions "
-                    "in data.class_names (-1: unlabelled, in a split that no "
-                    "probe reads). Mend the labels or data.class_names."
+                    f"{label}, expected {label_range(lowest, highest)} (-1: "
+                    "unlabelled, in a split that no probe reads). Mend the "
+                    "labels or data.class_names."
                 )
 
 

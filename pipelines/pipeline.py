@@ -24,6 +24,9 @@ from pipelines.ingest import RecordGen
 from pipelines.settings import Options, Places, is_path, training_run
 from pipelines.sources import source_hash
 
+# Where the source names the classes: more than any has.
+_MANY_CLASSES = 100_000
+
 
 class _Data(NamedTuple):
     components: list[Any]
@@ -96,7 +99,7 @@ def _data_components(
         fingerprint=fingerprint,
     )
     schema = tfx.components.ImportSchemaGen(schema_file=places.schema_file)
-    classes = len(experiment.data.class_names)
+    classes = len(experiment.data.class_names) or _MANY_CLASSES
     statistics = tfx.components.StatisticsGen(
         examples=records.outputs["examples"],
         schema=schema.outputs["schema"],

@@ -13,11 +13,12 @@ _TEMPLATE = Path(__file__).parent / "schema" / "records.pbtxt"
 
 
 def record_schema(data: DataConfig) -> schema_pb2.Schema:
-    """The schema of `schema/records.pbtxt`, with the largest label."""
+    """The schema of `schema/records.pbtxt`, with the largest label if known."""
     text = _TEMPLATE.read_text(encoding="utf-8")
     schema = text_format.Parse(text, schema_pb2.Schema())
     label = next(f for f in schema.feature if f.name == "label")
-    label.int_domain.max = len(data.class_names) - 1
+    if data.max_label is not None:
+        label.int_domain.max = data.max_label
     return schema
 
 

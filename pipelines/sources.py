@@ -34,6 +34,7 @@ GATE_SOURCES = (
 WEIGHT_SOURCES = (
     "build.py",
     "config",
+    "data/flac.py",
     "data/input_pipeline.py",
     "data/patches.py",
     "data/records.py",

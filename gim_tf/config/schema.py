@@ -15,7 +15,7 @@ class DataConfig:
       source: name of a reader, see `gim_tf.data.sources`.
       path: file or folder that the reader opens; None for embedded data.
       class_names: one name a class, in label order; none where the source
-        names them.
+        names them, and any label from 0 on may stand.
       pretrain_split: split read without its labels by pretraining.
       train_split: labelled split that the probes are fitted on.
       test_split: labelled split that the probes are scored on.
@@ -23,6 +23,9 @@ class DataConfig:
         no test split of its own; decided by a hash of each example's id.
       max_bad: number of unreadable examples that are tolerated (and listed).
       min_examples: smallest count that each split must have.
+      sample_rate: samples a second that every recording must have; None for
+        sources of other data.
+      min_samples: the least samples that a recording must have, likewise.
     """
 
     source: str
@@ -34,6 +37,13 @@ class DataConfig:
     holdout: float = 0.0
     max_bad: int = 0
     min_examples: int = 1
+    sample_rate: int | None = None
+    min_samples: int | None = None
+
+    @property
+    def max_label(self) -> int | None:
+        """The largest label that may stand; None: any."""
+        return len(self.class_names) - 1 if self.class_names else None
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from gim_tf.config.schema import (
     Conv1DConfig,
+    DataConfig,
     Experiment,
     InfoNCEConfig,
     PatchViewConfig,
@@ -21,6 +22,8 @@ from gim_tf.errors import ConfigError
 _AT_LEAST = {
     "data.max_bad": 0,
     "data.min_examples": 1,
+    "data.sample_rate": 1,
+    "data.min_samples": 1,
     "view.size": 1,
     "view.patch_size": 1,
     "view.patch_stride": 1,
@@ -81,7 +84,7 @@ def _check_ranges(values: Mapping[str, Any]) -> None:
         )
         low = _AT_LEAST.get(path)
         _require(
-            low is None or value >= low,
+            low is None or value is None or value >= low,
             f"{path} must be >= {low}, received {value}",
         )
         _require(
@@ -124,6 +127,8 @@ def _check_view(experiment: Experiment) -> None:
     view, encoder = experiment.view, experiment.stack.encoder
     if isinstance(view, PatchViewConfig):
         _check_patches(view)
+    else:
+        _check_window(view, experiment.data)
     fitting = {PatchViewConfig: ResNetConfig, WindowViewConfig: Conv1DConfig}
     _require(
         isinstance(encoder, fitting[type(view)]),
@@ -151,6 +156,19 @@ def _check_patches(view: PatchViewConfig) -> None:
     _require(
         0.0 <= view.flip_probability <= 1.0,
         "view.flip_probability must be in [0, 1]",
+    )
+
+
+def _check_window(view: WindowViewConfig, data: DataConfig) -> None:
+    _require(
+        data.sample_rate in (None, view.sample_rate),
+        "data.sample_rate and view.sample_rate must be equal, received "
+        f"{data.sample_rate} and {view.sample_rate}",
+    )
+    _require(
+        data.min_samples is None or data.min_samples >= view.length,
+        "data.min_samples must be at least view.length, received "
+        f"{data.min_samples} and {view.length}",
     )
 
 

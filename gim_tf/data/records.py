@@ -117,12 +117,21 @@ def check_label(record: Record, data: DataConfig) -> None:
     """
     probed = record.split in (data.train_split, data.test_split)
     lowest = 0 if probed and record.split != UNLABELLED else -1
-    if not lowest <= record.label < len(data.class_names):
+    highest = data.max_label
+    if record.label < lowest or (
+        highest is not None and record.label > highest
+    ):
         raise DataError(
             f"Example {record.id!r} of split {record.split!r} has label "
-            f"{record.label}; expected {lowest} to "
-            f"{len(data.class_names) - 1}, the positions in data.class_names."
+            f"{record.label}; expected {label_range(lowest, highest)}."
         )
+
+
+def label_range(lowest: int, highest: int | None) -> str:
+    """The labels that may stand, in words."""
+    if highest is None:
+        return f"{lowest} or more"
+    return f"{lowest} to {highest}, the positions in data.class_names"
 
 
 def check_rejected(

@@ -7,6 +7,7 @@ has for pictures. Every function is pure: what is random takes its seed.
 import tensorflow as tf
 
 from gim_tf.config import WindowViewConfig
+from gim_tf.data import flac
 
 
 def example_shape(view: WindowViewConfig) -> tuple[int | None, ...]:
@@ -25,24 +26,27 @@ def to_grid(samples: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
 
 
 def decode(encoded: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
-    """Decodes the bytes of a WAV file to [n] float32 in [-1, 1].
+    """Decodes the bytes of a WAV or FLAC file to [n] float32 in [-1, 1].
 
     Args:
-      encoded: [] string, 16-bit PCM with one channel.
+      encoded: [] string, 16-bit samples of one channel.
       view: names the sample rate; another one is an error of the graph.
     """
-    samples, rate = tf.audio.decode_wav(encoded, desired_channels=1)
-    expected = tf.debugging.assert_equal(
-        rate, view.sample_rate, "The recording has another sample rate."
+    samples = tf.cond(
+        flac.is_flac(encoded),
+        lambda: _decode_flac(encoded, view),
+        lambda: _decode_wav(encoded, view),
     )
-    with tf.control_dependencies([expected]):
-        return tf.squeeze(samples, -1)
+    return tf.ensure_shape(samples, example_shape(view))
 
 
 def decode_batch(encoded: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
-    """`decode` of each of [b] strings of equally long recordings: [b, n]."""
+    """Decodes WAV files [b] string, equally long, to [b, n] float32.
+
+    By operations of TensorFlow alone, so that a graph with it loads anywhere.
+    """
     return tf.map_fn(
-        lambda one: decode(one, view),
+        lambda one: _decode_wav(one, view),
         encoded,
         fn_output_signature=tf.TensorSpec(example_shape(view), tf.float32),
     )
@@ -84,3 +88,21 @@ def normalise(samples: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
 def denormalise(windows: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
     """Inverse of `normalise`."""
     return windows * view.std + view.mean
+
+
+def _decode_wav(encoded: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
+    samples, rate = tf.audio.decode_wav(encoded, desired_channels=1)
+    with tf.control_dependencies([_check_rate(rate, view)]):
+        return tf.squeeze(samples, -1)
+
+
+def _decode_flac(encoded: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
+    rate = flac.sample_rate(encoded)
+    with tf.control_dependencies([_check_rate(rate, view)]):
+        return flac.decode_flac(encoded)
+
+
+def _check_rate(rate: tf.Tensor, view: WindowViewConfig) -> tf.Operation:
+    return tf.debugging.assert_equal(
+        rate, view.sample_rate, "The recording has another sample rate."
+    )

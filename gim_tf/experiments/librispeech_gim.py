@@ -26,7 +26,11 @@ EXPERIMENT = Experiment(
     summary="Greedy InfoMax, five convolutions and a GRU, on LibriSpeech",
     paper="LibriSpeech, Greedy InfoMax",
     cost="days on one GPU",
-    data=DataConfig(source="librispeech"),
+    data=DataConfig(
+        source="librispeech",
+        sample_rate=16_000,
+        min_samples=20_480,  # a training window
+    ),
     view=WindowViewConfig(
         sample_rate=16_000,
         length=20_480,  # 1.28 s, which become 128 frames

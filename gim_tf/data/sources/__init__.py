@@ -8,6 +8,8 @@ from gim_tf.data.sources.base import Reader
 from gim_tf.data.sources.embedded import EmbeddedReader
 from gim_tf.data.sources.folder import FolderReader
 from gim_tf.data.sources.idx import IdxReader
+from gim_tf.data.sources.librispeech import LibriSpeechReader
+from gim_tf.data.sources.sounds import SoundsReader
 from gim_tf.data.sources.stl10 import Stl10Reader
 from gim_tf.data.sources.tfds import TfdsReader
 from gim_tf.data.sources.tfrecord import TFRecordReader
@@ -20,6 +22,8 @@ READERS: dict[str, type[Reader]] = {
     "stl10": Stl10Reader,
     "tfds": TfdsReader,
     "tfrecord": TFRecordReader,
+    "librispeech": LibriSpeechReader,
+    "sounds": SoundsReader,
 }
 
 

@@ -3,15 +3,18 @@
 import contextlib
 import gzip
 import hashlib
+import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from gim_tf.data.sources.verify import UnreadableError
 from gim_tf.errors import DataError
 
 WHOLE_BYTES = 64 * 2**20
 END_BYTES = 64 * 2**10
+MAX_BYTES = 2**29  # above the raw size of the largest image that is accepted
 
 
 def is_gzip(path: Path) -> bool:
@@ -40,6 +43,37 @@ def damage(path: Path) -> Iterator[None]:
     except (OSError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path} cannot be read: {reason}.") from error
+
+
+def visible_files(folder: Path) -> Iterator[str]:
+    """All files below a folder, sorted folder by folder, but hidden ones."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        for name in sorted(names):
+            if name[0] != ".":
+                yield os.path.join(root, name)
+
+
+def mixing_key(name: str) -> bytes:
+    """Sorts names in an order that mixes folders and is always the same."""
+    return hashlib.sha256(os.fsencode(name)).digest()
+
+
+def read_example(path: Path) -> bytes:
+    """Content of a file that holds one example.
+
+    Raises:
+      UnreadableError: no regular file, larger than `MAX_BYTES`, or not
+        readable.
+    """
+    if not path.is_file():  # a pipe would be waited for, for ever
+        raise UnreadableError("no regular file, or a broken link")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UnreadableError(f"more than {MAX_BYTES} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"not readable, {error.strerror}") from error
 
 
 def fingerprint_files(root: Path, files: Iterable[Path]) -> str:

@@ -1,6 +1,5 @@
 """A folder of image files, in folders by class, or without classes."""
 
-import hashlib
 import os
 import unicodedata
 from collections.abc import Iterator
@@ -8,12 +7,16 @@ from pathlib import Path
 
 from gim_tf.data.records import UNLABELLED, WorkItem
 from gim_tf.data.sources.base import Found, Reader
-from gim_tf.data.sources.files import damage, fingerprint_files
-from gim_tf.data.sources.verify import UnreadableError
+from gim_tf.data.sources.files import (
+    damage,
+    fingerprint_files,
+    mixing_key,
+    read_example,
+    visible_files,
+)
 from gim_tf.errors import DataError
 
 PIECE = 256
-MAX_BYTES = 2**29  # above the raw size of the largest image that is accepted
 
 
 class FolderReader(Reader):
@@ -36,7 +39,7 @@ class FolderReader(Reader):
 
     def fingerprint(self) -> str:
         """Hash of all files that are not hidden."""
-        files = [Path(name) for name in _files(self.path)]
+        files = [Path(name) for name in visible_files(self.path)]
         return fingerprint_files(self.path, filter(Path.is_file, files))
 
     def _splits(self) -> tuple[str, ...]:
@@ -52,7 +55,7 @@ class FolderReader(Reader):
         root = os.fspath(self.path)
         members = sorted(
             (os.path.relpath(file, root) for file in self._members(split)),
-            key=_hash,
+            key=mixing_key,
         )
         if not members:
             raise DataError(
@@ -76,14 +79,7 @@ class FolderReader(Reader):
             yield Found(Path(member).as_posix(), label, self.path / member)
 
     def _encoded(self, raw: Path) -> bytes:
-        if not raw.is_file():  # a pipe would be waited for, for ever
-            raise UnreadableError("no regular file, or a broken link")
-        try:
-            if raw.stat().st_size > MAX_BYTES:
-                raise UnreadableError(f"more than {MAX_BYTES} bytes")
-            return super()._encoded(raw.read_bytes())
-        except OSError as error:
-            raise UnreadableError(f"not readable, {error.strerror}") from error
+        return super()._encoded(read_example(raw))
 
     def _root(self, split: str) -> Path:
         """Folder whose folders are the classes of a split."""
@@ -108,7 +104,7 @@ class FolderReader(Reader):
         if split == UNLABELLED:
             folder = self.path / UNLABELLED
             if folder.is_dir():
-                yield from _files(folder)
+                yield from visible_files(folder)
                 return
             for entry in _entries(self.path):
                 if not entry.is_dir():
@@ -122,7 +118,7 @@ class FolderReader(Reader):
                     f"{', '.join(self.data.class_names)}. Rename or remove "
                     "it, or add its name to data.class_names."
                 )
-            yield from _files(folder)
+            yield from visible_files(folder)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -130,18 +126,6 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(
             entry for entry in folder.iterdir() if entry.name[0] != "."
         )
-
-
-def _files(folder: Path) -> Iterator[str]:
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name[0] != ".")
-        for name in sorted(names):
-            if name[0] != ".":
-                yield os.path.join(root, name)
-
-
-def _hash(name: str) -> bytes:
-    return hashlib.sha256(os.fsencode(name)).digest()
 
 
 def _normal(name: str) -> str:

@@ -1,0 +1,375 @@
+"""Recordings: what is read, in which split, and what is refused and why."""
+
+import dataclasses
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+
+from gim_tf import config, experiments
+from gim_tf.data import alignments, windows
+from gim_tf.data.records import Record, Rejected, check_label, write_records
+from gim_tf.data.sources import ogg
+from gim_tf.errors import ConfigError, DataError
+from tests import source_files
+from tests.source_files import put, read
+
+RATE, LEAST = 16_000, 800
+VIEW = dataclasses.replace(
+    experiments.get("librispeech_gim").view, length=LEAST
+)
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def open_(source, path, classes=(), **settings):
+    limits = {"sample_rate": RATE, "min_samples": LEAST, **settings}
+    return source_files.open_(source, path, classes, **limits)
+
+
+def samples(count=1600, seed=0, scale=2000):
+    drawn = np.random.default_rng(seed).normal(scale=scale, size=count)
+    return drawn.astype(np.int16)
+
+
+def encode(values, kind="FLAC", rate=RATE, subtype="PCM_16"):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, values, rate, format=kind, subtype=subtype)
+    return buffer.getvalue()
+
+
+def write_tree(root, ids):
+    for seed, name in enumerate(ids):
+        speaker, chapter, _ = name.split("-")
+        content = encode(samples(seed=seed))
+        put(root / speaker / chapter / f"{name}.flac", content)
+        put(root / speaker / chapter / f"{speaker}-{chapter}.trans.txt", b"A")
+
+
+def extract(archive, count, folder):
+    path = SHARED / archive
+    if not path.is_file():
+        pytest.skip(f"{archive} is not beside the repository, in shared/data")
+    with tarfile.open(path) as tar:
+        found = 0
+        for member in tar:
+            tar.extract(member, folder)
+            found += member.name.endswith(".flac")
+            if found == count:
+                return
+
+
+IDS = [f"{s}-{c}-{u:04d}" for s in (9, 10) for c in (5, 6) for u in range(4)]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    write_tree(tmp_path / "LibriSpeech" / "dev-clean", IDS[:8])
+    write_tree(tmp_path / "LibriSpeech" / "dev-other", IDS[8:])
+    put(tmp_path / "LibriSpeech" / "README.TXT", b"words")
+    put(tmp_path / "LibriSpeech" / "dev-clean" / "9" / "._x.flac", b"hidden")
+    return tmp_path
+
+
+@pytest.mark.parametrize("below", ["", "LibriSpeech"])
+def test_a_tree_is_read_whole_and_speakers_are_the_classes(tree, below):
+    source = open_("librispeech", tree / below)
+    records = read(source, "train")
+    assert sorted(record.id for record in records) == sorted(IDS)
+    assert source.class_names == ("10", "9")
+    for record in records:
+        assert record.label == (0 if record.id.startswith("10-") else 1)
+        (file,) = tree.rglob(f"{record.id}.flac")
+        assert record.encoded == file.read_bytes()
+
+
+def test_a_subset_alone_has_labels_of_its_own(tree):
+    source = open_("librispeech", tree / "LibriSpeech" / "dev-clean")
+    records = read(source, "train")
+    assert {record.label for record in records} == {0}
+    assert len(records) == 8
+
+
+def test_configured_class_names_decide_the_labels(tree):
+    records = read(open_("librispeech", tree, ("9", "10", "11")), "train")
+    assert all(r.label == (r.id.split("-")[0] == "10") for r in records)
+    with pytest.raises(DataError, match=r"1 speaker.*the first is '10'"):
+        read(open_("librispeech", tree, ("9", "11")), "train")
+
+
+def test_a_held_out_utterance_is_in_one_split(tree):
+    source = open_("librispeech", tree, holdout=0.4)
+    train, test = (
+        {r.id for r in read(source, split)} for split in ("train", "test")
+    )
+    assert train | test == set(IDS)
+    assert not train & test
+    assert train
+    assert test
+
+
+def write_lists(folder, train, test):
+    put(folder / "train_split.txt", "\r\n".join(train).encode())
+    put(folder / "test_split.txt", ("\n".join(test) + "\n\n").encode())
+
+
+@pytest.mark.parametrize("below", ["", "LibriSpeech"])
+def test_the_lists_divide_and_what_they_lack_is_left_out(tree, below, caplog):
+    write_lists(tree / "LibriSpeech", IDS[:9], IDS[9:15])
+    source = open_("librispeech", tree / below, holdout=0.5)
+    for split, ids in (("train", IDS[:9]), ("test", IDS[9:15])):
+        assert sorted(r.id for r in read(source, split)) == sorted(ids)
+    assert "1 of 16 recordings are in neither" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (IDS[:2], IDS[1:], "'9-5-0001' is listed 2 times"),
+        (IDS[:2] * 2, IDS[2:], "'9-5-0000' is listed 2 times"),
+        ([*IDS[:2], "7-1-0000"], IDS[2:], "the first is '7-1-0000'"),
+        (IDS, [], "test_split.txt lists no utterance"),
+    ],
+)
+def test_wrong_lists_are_named(tree, train, test, message):
+    write_lists(tree / "LibriSpeech", train, test)
+    with pytest.raises(DataError, match=message):
+        open_("librispeech", tree).work("train")
+
+
+def test_one_list_alone_is_an_error(tree):
+    put(tree / "test_split.txt", b"9-5-0000")
+    with pytest.raises(DataError, match=r"test_split\.txt alone"):
+        open_("librispeech", tree).work("train")
+
+
+def test_the_same_utterance_twice_is_an_error(tree):
+    write_tree(tree / "copy", IDS[:1])
+    with pytest.raises(DataError, match="'9-5-0000' twice: LibriSpeech/dev-cl"):
+        open_("librispeech", tree).work("train")
+
+
+@pytest.mark.parametrize("name", ["9/5/8-5-0000", "9/5/sound", "9/9-5-0000"])
+def test_a_foreign_name_is_an_error(tmp_path, name):
+    put(tmp_path / f"{name}.flac", encode(samples()))
+    with pytest.raises(DataError, match="not named as in LibriSpeech"):
+        open_("librispeech", tmp_path).work("train")
+
+
+def test_an_empty_tree_says_what_is_expected(tmp_path):
+    with pytest.raises(DataError, match="speaker-chapter-utterance"):
+        open_("librispeech", tmp_path).work("train")
+
+
+def test_the_rate_must_be_given(tmp_path):
+    with pytest.raises(ConfigError, match=r"needs data\.sample_rate"):
+        open_("sounds", tmp_path, sample_rate=None)
+
+
+def test_fingerprints_follow_content_and_lists(tree):
+    before = open_("librispeech", tree).fingerprint()
+    assert open_("librispeech", tree).fingerprint() == before
+    write_lists(tree, IDS[:8], IDS[8:])
+    divided = open_("librispeech", tree).fingerprint()
+    file = tree / "LibriSpeech" / "dev-clean" / "9" / "5" / "9-5-0000.flac"
+    put(file, encode(samples(seed=99)))
+    changed = open_("librispeech", tree).fingerprint()
+    assert len({before, divided, changed}) == 3
+
+
+def test_folders_of_sounds(tmp_path):
+    tone = np.round(8000 * np.sin(np.arange(8000) / 9)).astype(np.int16)
+    put(tmp_path / "Zoë" / "a b.flac", encode(tone))
+    put(tmp_path / "ann" / "deeper" / "c.WAV", encode(tone, "WAV"))
+    vorbis = encode(tone, "OGG", subtype="VORBIS")
+    put(tmp_path / "ann" / "d.ogg", vorbis)
+    put(tmp_path / "ann" / "d.txt", b"words")
+    source = open_("sounds", tmp_path)
+    found = {record.id: record for record in read(source, "train")}
+    assert {name: record.label for name, record in found.items()} == {
+        "Zoë/a b.flac": 0,
+        "ann/deeper/c.WAV": 1,
+        "ann/d.ogg": 1,
+    }
+    decoded = {
+        name: windows.decode(tf.constant(record.encoded), VIEW).numpy()
+        for name, record in found.items()
+    }
+    for name in ("Zoë/a b.flac", "ann/deeper/c.WAV"):
+        assert found[name].encoded == (tmp_path / name).read_bytes()
+        np.testing.assert_array_equal(decoded[name], tone / 32768)
+    assert found["ann/d.ogg"].encoded[:4] == b"fLaC"
+    original, _ = soundfile.read(io.BytesIO(vorbis))
+    np.testing.assert_allclose(decoded["ann/d.ogg"], original, atol=0.6 / 32768)
+
+
+def flipped(content, position):
+    changed = bytearray(content)
+    changed[position] ^= 0x10
+    return bytes(changed)
+
+
+FLAC = encode(samples(9000))
+WAV = encode(samples(), "WAV")
+OGG = encode(samples(30_000), "OGG", subtype="VORBIS")
+# The header says that the number of samples is unknown.
+ENDLESS = FLAC[:21] + bytes([FLAC[21] & 0xF0, 0, 0, 0, 0]) + FLAC[26:]
+BAD = {
+    "empty": (b"", "empty"),
+    "foreign": (b"ID3 and so on", "not one of FLAC, WAV, OGG"),
+    "magic alone": (b"fLaC", "truncated or damaged"),
+    "slow": (encode(samples(), rate=8000), "8000 samples a second, expected"),
+    "stereo": (encode(np.stack([samples()] * 2, 1)), "2 channels"),
+    "short": (encode(samples(LEAST - 1)), "too short, 799 samples"),
+    "silent": (encode(np.full(1600, 7, np.int16)), "silent"),
+    "24 bits": (encode(samples(), subtype="PCM_24"), "PCM_24, expected PCM_16"),
+    "floats": (encode(samples() / 2e4, "WAV", subtype="FLOAT"), "FLOAT"),
+    "flac cut": (FLAC[: len(FLAC) // 2], "truncated or damaged"),
+    "flac cut at the end": (FLAC[:-3], "truncated or damaged"),
+    "flac flipped": (flipped(FLAC, len(FLAC) // 2), "truncated or damaged"),
+    "flac digest": (flipped(FLAC, 30), "the samples' checksum differs"),
+    "flac endless": (ENDLESS, "unknown length"),
+    "wav cut": (WAV[:-100], "truncated"),
+    "wav extended": (encode(samples(), "WAVEX"), "no plain WAV"),
+    "ogg cut": (OGG[: len(OGG) // 2], "truncated"),
+    "ogg cut at the end": (OGG[:-1], "truncated"),
+    "ogg flipped": (flipped(OGG, len(OGG) // 2), "wrong checksum"),
+    "ogg filled": (OGG + b"x" * 50, "a page is missing"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_used_is_refused_by_name(tmp_path, name):
+    content, reason = BAD[name]
+    put(tmp_path / "ann" / "bad.flac", content)
+    put(tmp_path / "ann" / "good.flac", FLAC)
+    found = read(open_("sounds", tmp_path), "train")
+    (bad,) = (one for one in found if isinstance(one, Rejected))
+    (good,) = (one for one in found if isinstance(one, Record))
+    assert (good.id, bad.id) == ("ann/good.flac", "ann/bad.flac")
+    assert reason in bad.reason
+    assert "\n" not in bad.reason
+
+
+def test_an_ogg_without_its_last_page_is_truncated():
+    assert ogg.find_damage(OGG) is None
+    last = OGG.rindex(b"OggS")
+    assert ogg.find_damage(OGG[:last]) == "truncated"
+
+
+def test_records_are_written_without_class_names(tree):
+    put(tree / "LibriSpeech" / "dev-clean" / "9" / "5" / "9-5-0009.flac", b"")
+    source = open_("librispeech", tree, holdout=0.4, max_bad=1)
+    counts = write_records(source, tree / "records")
+    assert sum(counts.values()) == 16
+    facts = json.loads((tree / "records" / "ingest.json").read_text())
+    assert facts["num_rejected"] == 1
+
+
+def test_any_label_may_stand_where_the_source_names_the_classes():
+    data = experiments.get("librispeech_gim").data
+    check_label(Record("a", 5000, "train", b""), data)
+    with pytest.raises(DataError, match="label -1; expected 0 or more"):
+        check_label(Record("a", -1, "train", b""), data)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("data.sample_rate=8000", "must be equal, received 8000 and 16000"),
+        ("data.min_samples=20479", "at least view.length, received 20479"),
+        ("data.min_samples=0", "data.min_samples must be >= 1"),
+    ],
+)
+def test_limits_must_fit_the_view(setting, message):
+    with pytest.raises(ConfigError, match=message):
+        config.resolve(experiments.get("librispeech_gim"), [setting])
+
+
+def test_decoding_in_tf_data_is_exact():
+    contents = [FLAC, WAV, encode(samples(5, 1))]
+    dataset = tf.data.Dataset.from_tensor_slices(contents)
+    decoded = dataset.map(lambda one: windows.decode(one, VIEW))
+    assert decoded.element_spec.shape == (None,)
+    for values, expected in zip(
+        decoded, (samples(9000), samples(), samples(5, 1)), strict=True
+    ):
+        np.testing.assert_array_equal(values, expected / 32768)
+
+
+def test_another_rate_is_an_error_of_the_graph():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="sample rate"):
+        windows.decode(tf.constant(encode(samples(), rate=44_100)), VIEW)
+
+
+def test_phone_labels_are_parsed():
+    found = alignments.parse_labels(["a-1-0 0 40 7\r\n", "\n", "b 3"], "f.txt")
+    assert {key: value.tolist() for key, value in found.items()} == {
+        "a-1-0": [0, 40, 7],
+        "b": [3],
+    }
+    assert found["b"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("b 1 x", "line 2: label 'x' is no integer"),
+        ("b 1.0", "line 2: label '1.0' is no integer"),
+        ("b 41", "line 2: label '41' is out of range; expected 0 to 40"),
+        ("b -1", "line 2: label '-1' is out of range"),
+        ("b", "line 2: no labels behind the id"),
+        ("a 1", "line 2: 'a' has labels in line 1 already"),
+    ],
+)
+def test_wrong_phone_labels_are_named_by_line(tmp_path, line, message):
+    put(tmp_path / "f.txt", f"a 1 2\n{line}\nc 3\n".encode())
+    with pytest.raises(DataError, match=message):
+        alignments.read_labels(tmp_path / "f.txt")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00"])
+def test_a_file_without_phone_labels_is_an_error(tmp_path, content):
+    put(tmp_path / "f.txt", content)
+    with pytest.raises(DataError, match=r"f\.txt (holds no labels|is no text)"):
+        alignments.read_labels(tmp_path / "f.txt")
+
+
+def test_labels_are_centred_on_their_samples():
+    aligned = alignments.align(400 + 2 * 160 + 159, np.array([5, 6, 7]))
+    np.testing.assert_array_equal(aligned.centres, [200, 360, 520])
+    for count in (2, 4):
+        with pytest.raises(DataError, match=f"Expected 3 .* received {count}"):
+            alignments.align(720, np.zeros(count, np.int64))
+    with pytest.raises(DataError, match="Expected 0 labels for 399"):
+        alignments.align(399, np.zeros(0, np.int64))
+
+
+def test_real_speech_of_many_speakers(tmp_path):
+    extract("librispeech-mini.tar", 3, tmp_path)
+    source = open_("librispeech", tmp_path, min_samples=20_480)
+    records = read(source, "train")
+    assert sorted(record.label for record in records) == [0, 1, 2]
+    for record in records:
+        expected, _ = soundfile.read(io.BytesIO(record.encoded), dtype="int16")
+        decoded = windows.decode(tf.constant(record.encoded), VIEW)
+        np.testing.assert_array_equal(decoded, expected / 32768)
+
+
+def test_real_speech_with_phone_labels(tmp_path):
+    extract("cpc-librispeech-fixture.tar.gz", 20, tmp_path)
+    root = tmp_path / "test_data"
+    labels = alignments.read_labels(root / "phone_labels.txt")
+    records = read(open_("librispeech", root / "test_db"), "train")
+    lengths = []
+    for record in records:
+        if record.id in labels:
+            decoded = windows.decode(tf.constant(record.encoded), VIEW)
+            aligned = alignments.align(len(decoded), labels[record.id])
+            lengths.append(len(aligned.labels))
+            assert aligned.centres[-1] + 200 <= len(decoded)
+    assert sorted(lengths) == [508, 1119]
