@@ -24,6 +24,7 @@ import soundfile
 PACKAGE_DATA = (
     Path(__file__).resolve().parents[1] / "gim_tf" / "data" / "made_speech"
 )
+README = Path(__file__).with_name("made_speech_readme.txt")
 CORPUS = "made-speech"
 SAMPLE_RATE = 16_000
 HOP, WINDOW = 160, 400  # one label a hop, for the middle of the window
@@ -279,7 +280,7 @@ def write(
         write_lines(directory / name, lines)
     write_lists(utterances, output)
     figures = {"minutes": f"{minutes:g}", "seed": seed, "corpus": CORPUS}
-    (output / "README").write_text(README.format(**figures))
+    (output / "README").write_text(README.read_text().format(**figures))
 
 
 def write_lists(utterances: list[Utterance], output: Path) -> None:
@@ -335,72 +336,6 @@ def described(utterances: list[Utterance]) -> Iterator[str]:
             f"{split}: {len(members)} in {length:.1f} s, "
             f"without {' '.join(absent) or 'none'} of {len(PHONES)} phones"
         )
-
-
-README = """\
-Synthetic speech with exact phone labels, laid out like LibriSpeech
-===================================================================
-
-Nobody said any of this. All of it was made by the synthesizer flite 2.2
-(http://cmuflite.org, as packaged by Debian) from sentences that a small seeded
-grammar wrote, by
-
-    python tools/make_speech.py --minutes {minutes} --seed {seed}
-
-The four speakers are flite's voices awb (1), rms (2), slt (3) and kal16 (4).
-Pace, pitch, level and a faint white noise differ from utterance to utterance
-(flite cannot move the pitch of rms), and what lies below 20 Hz is taken away:
-each voice has an offset from zero of its own.
-
-{corpus}/SPEAKER/CHAPTER/SPEAKER-CHAPTER-UTTERANCE.flac
-    FLAC, 16 kHz, 16 bit, mono, 2 to 8 seconds
-{corpus}/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt
-    the words
-converted_aligned_phones.txt
-    an utterance a line: its name, and a label every 160 samples. Label t is
-    the phone that flite spoke at sample 160 t + 200; n samples have
-    1 + (n - 400) // 160 labels.
-phones.txt
-    the phone of label 0, 1, ...
-train_split.txt, test_split.txt
-    names of utterances; every speaker is in both, no sentence is.
-SPEAKERS.TXT
-    number, sex, subset, minutes, voice
-
-Licence
--------
-
-The sentences, the labels and what tools/make_speech.py adds have the licence
-of gim_tf. The voices and flite itself have this one, which allows use, copies,
-changes and redistribution:
-
-  Copyright (c) 1999-2001 Language Technologies Institute, Carnegie Mellon
-  University. All Rights Reserved.
-  (models of duration and intonation: Copyright (c) 1998-2001 Carnegie Mellon
-  University and Centre for Speech Technology Research, University of
-  Edinburgh, UK. All Rights Reserved. Same terms.)
-
-  Permission is hereby granted, free of charge, to use and distribute this
-  software and its documentation without restriction, including without
-  limitation the rights to use, copy, modify, merge, publish, distribute,
-  sublicense, and/or sell copies of this work, and to permit persons to whom
-  this work is furnished to do so, subject to the following conditions:
-   1. The code must retain the above copyright notice, this list of conditions
-      and the following disclaimer.
-   2. Any modifications must be clearly marked as such.
-   3. Original authors' names are not deleted.
-   4. The authors' names are not used to endorse or promote products derived
-      from this software without specific prior written permission.
-
-  THE UNIVERSITY OF EDINBURGH, CARNEGIE MELLON UNIVERSITY AND THE CONTRIBUTORS
-  TO THIS WORK DISCLAIM ALL WARRANTIES WITH REGARD TO THIS SOFTWARE, INCLUDING
-  ALL IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS, IN NO EVENT SHALL THE
-  UNIVERSITY OF EDINBURGH, CARNEGIE MELLON UNIVERSITY NOR THE CONTRIBUTORS BE
-  LIABLE FOR ANY SPECIAL, INDIRECT OR CONSEQUENTIAL DAMAGES OR ANY DAMAGES
-  WHATSOEVER RESULTING FROM LOSS OF USE, DATA OR PROFITS, WHETHER IN AN ACTION
-  OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF OR IN
-  CONNECTION WITH THE USE OR PERFORMANCE OF THIS SOFTWARE.
-"""
 
 
 if __name__ == "__main__":
