@@ -88,8 +88,10 @@ def test_a_golden_that_is_off_is_not_met(measured, name, factor):
     one = measured[name]
     assert compare(*one).passed
     assert not compare(*one._replace(golden=one.golden * factor)).passed
-    nan = one._replace(ours=one.ours * np.nan)
-    assert not compare(*nan).passed
+    assert not compare(*one._replace(ours=one.ours * np.nan)).passed
+    assert not compare(*one._replace(golden=one.golden * np.nan)).passed
+    empty = np.zeros((0,))
+    assert not compare(*one._replace(ours=empty, golden=empty)).passed
 
 
 def test_another_order_of_the_negatives_is_not_met(tmp_path):
@@ -111,6 +113,15 @@ def test_a_case_that_lacks_arrays_is_not_met(tmp_path):
 
     (result,) = check_directory(changed(tmp_path, CPC, change))
     assert "grad/" in result.error
+    assert not result.passed
+
+
+def test_arrays_of_another_kind_are_not_met(tmp_path):
+    def change(arrays):
+        arrays["out/module0/c"] = np.float32(0)
+
+    (result,) = check_directory(changed(tmp_path, CPC, change))
+    assert result.error
     assert not result.passed
 
 

@@ -36,6 +36,9 @@ from gim_tf.fidelity.replay import Replay
 
 _EXPECTED = (OUTPUT, LOSS, GRADIENT, AFTER)
 
+# What arrays of another kind or shape than the format's may lead to.
+_BROKEN = (GimError, LookupError, TypeError, ValueError, tf.errors.OpError)
+
 NOISE_RUNS = 3
 NOISE_FACTOR, _SHARED_FACTOR = 4.0, 2.0
 """A golden may be this many times as far as the farthest of the noisy runs;
@@ -102,7 +105,7 @@ def check_case(case: Case) -> CaseResult:
         found = _compared(measured)
         if any(1.0 < c.excess <= _limit(c) for c in found):
             found = _judged_by_noise(case, measured, found)
-    except (GimError, KeyError, ValueError, tf.errors.OpError) as error:
+    except _BROKEN as error:
         lines = str(error).splitlines() or [""]
         return CaseResult(case.name, [], f"{type(error).__name__}: {lines[0]}")
     quantities = {comparison.quantity for comparison in found}

@@ -62,7 +62,8 @@ def compare(
     quantity: str, name: str, ours: np.ndarray, golden: np.ndarray, size: int
 ) -> Comparison:
     """One array; see `Measured` for the arguments."""
-    if ours.shape != golden.shape or not np.isfinite(ours).all():
+    is_empty = golden.size == 0
+    if is_empty or ours.shape != golden.shape or not np.isfinite(ours).all():
         return Comparison(quantity, name, np.inf, np.inf, np.inf)
     differences = np.abs(np.subtract(ours, golden, dtype=np.float64))
     absolute = float(np.max(differences, initial=0.0))
