@@ -45,6 +45,8 @@ _NUMBERS = {
 }
 _SIDE, _SAMPLES = 64, 20_480
 _STEPS = 3
+_MODULE = re.compile(r"(?:model\.0|fullmodel)\.(\d+)\.")
+_FIRST = "model.0.0.model.Conv1.weight"
 
 
 class Case(NamedTuple):
@@ -83,10 +85,16 @@ class Case(NamedTuple):
         return self.steps == _STEPS
 
     @property
+    def modules(self) -> int:
+        """Number of modules, by the names of the weights."""
+        numbers = (_MODULE.match(name) for name in self.shapes())
+        return len({found[1] for found in numbers if found})
+
+    @property
     def trained_module(self) -> int | None:
         """0-based index of the only module that is trained; None: all."""
-        single = re.search(r"train_module(\d+)$", self.name)
-        return int(single.group(1)) if single else None
+        chosen = int(self.options.get("train_module", self.modules))
+        return chosen if chosen < self.modules else None
 
     def input(self, step: int) -> np.ndarray:
         """The grid's source of a step: [b, h, w, c] or [b, n]."""
@@ -104,7 +112,8 @@ class Case(NamedTuple):
         seed = self.set_seed + _NUMBERS[self.name] + step
         state = np.random.RandomState(seed)
         if self.has_patches:
-            x = state.standard_normal((batch, 1, _SIDE, _SIDE))
+            channels = self.shapes()[_FIRST][1]
+            x = state.standard_normal((batch, channels, _SIDE, _SIDE))
         else:
             x = 0.1 * state.standard_normal((batch, 1, _SAMPLES))
         return x.astype(np.float32)
@@ -144,7 +153,7 @@ def read_cases(directory: Path) -> list[Case]:
     path = directory / "manifest.json"
     try:
         manifest = json.loads(path.read_text())
-        return [
+        cases = [
             Case(
                 name,
                 int(manifest["seed"]),
@@ -155,6 +164,9 @@ def read_cases(directory: Path) -> list[Case]:
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GoldenError(f"{path} is no manifest: {error!r}.") from error
+    if not cases:
+        raise GoldenError(f"{path} names no case.")
+    return cases
 
 
 class _Arrays(Mapping[str, np.ndarray]):

@@ -9,6 +9,8 @@ code can be; a ceiling keeps noise from excusing everything. Outputs and the
 losses before the first update are not excused.
 """
 
+import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -37,7 +39,18 @@ from gim_tf.fidelity.replay import Replay
 _EXPECTED = (OUTPUT, LOSS, GRADIENT, AFTER)
 
 # What arrays of another kind or shape than the format's may lead to.
-_BROKEN = (GimError, LookupError, TypeError, ValueError, tf.errors.OpError)
+_BROKEN = (
+    GimError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    TypeError,
+    ValueError,
+    tf.errors.OpError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 NOISE_RUNS = 3
 NOISE_FACTOR, _SHARED_FACTOR = 4.0, 2.0
@@ -111,8 +124,16 @@ def check_case(case: Case) -> CaseResult:
     quantities = {comparison.quantity for comparison in found}
     expected = _EXPECTED if case.is_whole else _EXPECTED[:-1]
     missing = [name for name in expected if name not in quantities]
+    missing += _without_output(found, case)
     problem = f"No golden of: {', '.join(missing)}." if missing else ""
     return CaseResult(case.name, found, problem)
+
+
+def _without_output(found: list[Comparison], case: Case) -> list[str]:
+    """Modules of which neither a map nor its checksum was compared."""
+    names = [one.name for one in found]
+    modules = (f"module{index}/z" for index in range(case.modules))
+    return [one for one in modules if not any(one in name for name in names)]
 
 
 def _compared(measured: Iterable[Measured]) -> list[Comparison]:

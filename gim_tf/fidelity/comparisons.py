@@ -63,7 +63,8 @@ def compare(
 ) -> Comparison:
     """One array; see `Measured` for the arguments."""
     is_empty = golden.size == 0
-    if is_empty or ours.shape != golden.shape or not np.isfinite(ours).all():
+    finite = np.isfinite(ours).all() and np.isfinite(golden).all()
+    if is_empty or not finite or ours.shape != golden.shape:
         return Comparison(quantity, name, np.inf, np.inf, np.inf)
     differences = np.abs(np.subtract(ours, golden, dtype=np.float64))
     absolute = float(np.max(differences, initial=0.0))
@@ -82,7 +83,9 @@ def compare(
         excess = absolute / _AFTER_LARGEST
     elif quantity == AFTER + SUMS:
         # Every element may be off by the typical tolerance.
-        excess = differences[1] / (_AFTER_TYPICAL * size)
+        moved = _AFTER_TYPICAL * size
+        squares = 2.0 * _AFTER_TYPICAL * golden[1] + _AFTER_TYPICAL**2 * size
+        excess = max(*differences[:2] / moved, differences[2] / squares)
     else:
         excess = relative / _RELATIVE[quantity]
     return Comparison(quantity, name, absolute, relative, float(excess))
