@@ -143,6 +143,9 @@ def test_the_command_names_what_is_not_met(tmp_path, capsys):
 def test_a_directory_without_a_manifest_is_refused(tmp_path):
     with pytest.raises(GoldenError, match="is no manifest"):
         check_directory(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"seed": 1, "cases": {}}')
+    with pytest.raises(GoldenError, match="names no case"):
+        check_directory(tmp_path)
     shutil.copy(SMALL / "manifest.json", tmp_path)
     results = check_directory(tmp_path)
     assert all("cannot be read" in result.error for result in results)

@@ -46,7 +46,7 @@ _NUMBERS = {
 _SIDE, _SAMPLES = 64, 20_480
 _STEPS = 3
 _MODULE = re.compile(r"(?:model\.0|fullmodel)\.(\d+)\.")
-_FIRST = "model.0.0.model.Conv1.weight"
+_FIRST = "model.0.0.model.Conv1.weight"  # where there are patches
 
 
 class Case(NamedTuple):
@@ -72,7 +72,7 @@ class Case(NamedTuple):
     @property
     def has_patches(self) -> bool:
         """Whether the grid is one of patches; else it is one of samples."""
-        return self.options["experiment"] == "vision"
+        return _FIRST in self.shapes()
 
     @property
     def steps(self) -> int:
