@@ -4,7 +4,8 @@ Paper row: an ablation of the authors' code.
 Expected:  not known; not run by us.
 Cost:      as `librispeech_gim`.
 Command:   gim pretrain --experiment librispeech_gim_every_gru \
-               --data LibriSpeech/ --output-dir outputs/librispeech_gim_every_gru
+               --data LibriSpeech/ \
+               --output-dir outputs/librispeech_gim_every_gru
 """
 
 import dataclasses
