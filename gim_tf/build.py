@@ -4,6 +4,7 @@ The only reader of `gim_tf.config` besides the leaves: everything it builds
 takes keyword arguments.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import NamedTuple
@@ -39,11 +40,13 @@ from gim_tf.errors import ConfigError
 from gim_tf.losses import InfoNCE, Objective, Supervised
 from gim_tf.losses.negatives import NegativeSampler
 from gim_tf.module import Chain, GIMModule
-from gim_tf.shapes import BatchApply
+from gim_tf.shapes import BatchApply, pool_time
 from gim_tf.stack import GIMStack, partition
 from gim_tf.training.adam import Adam
 from gim_tf.training.schedules import Phase, phases
 from gim_tf.training.trainer import GIMTrainer
+
+EncodeFrames = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
 class Preprocess(NamedTuple):
@@ -117,6 +120,47 @@ def build_decode_one(experiment: Experiment) -> Decode:
     """Decoding of one record's bytes, for `tf.data`."""
     kind = _views(experiment)
     return lambda encoded: kind.decode(encoded, experiment.view)
+
+
+def build_frames(experiment: Experiment, stack: GIMStack) -> EncodeFrames:
+    """Representations of sequences at one common rate, that of the last module.
+
+    Frames of modules with a higher rate are averaged: the group of a common
+    frame is that which lies evenly around it. A module's frame stands in the
+    middle of what its convolutions read, whatever context is behind it.
+
+    Returns:
+      The stack's input [b, n, 1, 1] -> {"module_1": [b, t, d_1], ...}.
+    """
+    encoder, sizes = experiment.stack.encoder, experiment.stack.module_sizes
+    if not isinstance(encoder, Conv1DConfig):
+        raise ConfigError(
+            f"An encoder of kind {encoder.kind!r} has no frames, expected "
+            "convolutions along time."
+        )
+    depths = list(itertools.accumulate(sizes))
+    hop, centre = encoder.hop(depths[-1]), encoder.centre(depths[-1])
+
+    def group(blocks: int) -> tuple[int, int]:
+        ratio = hop // encoder.hop(blocks)
+        first = (centre - encoder.centre(blocks)) / encoder.hop(blocks)
+        return ratio, max(round((ratio - 1) / 2 - first), 0)
+
+    groups = [group(blocks) for blocks in depths]
+
+    def frames(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        grids = stack.grids(x)
+        steps = tf.shape(grids[stack.module_names[-1]])[1]
+        return {
+            name: tf.squeeze(
+                pool_time(grids[name], ratio=ratio, shift=shift, steps=steps), 2
+            )
+            for name, (ratio, shift) in zip(
+                stack.module_names, groups, strict=True
+            )
+        }
+
+    return frames
 
 
 def build_training_data(

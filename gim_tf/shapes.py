@@ -64,3 +64,33 @@ def pool_local(x: tf.Tensor) -> tf.Tensor:
 def pool_grid(grid: tf.Tensor) -> tf.Tensor:
     """Mean over time and lanes: [b, t, s, d] -> [b, d]."""
     return tf.reduce_mean(grid, (1, 2))
+
+
+def pool_time(
+    grid: tf.Tensor, *, ratio: int, shift: int, steps: tf.Tensor | int
+) -> tf.Tensor:
+    """Mean over groups of consecutive time steps.
+
+    Args:
+      grid: [b, t, s, d].
+      ratio: time steps of a group.
+      shift: time steps that the first group lacks at its start; every mean is
+        over those steps of its group that there are.
+      steps: number of groups; what lies behind the last is left out.
+
+    Returns:
+      [b, steps, s, d].
+    """
+    if ratio == 1 and shift == 0:
+        return grid[:, :steps]
+    length = tf.shape(grid)[1]
+    behind = tf.maximum(steps * ratio - shift - length, 0)
+    padding = [[0, 0], [shift, behind], [0, 0], [0, 0]]
+
+    def sums(x: tf.Tensor) -> tf.Tensor:
+        padded = tf.pad(x, padding)[:, : steps * ratio]
+        shape = (tf.shape(x)[0], steps, ratio, *x.shape[2:])
+        return tf.reduce_sum(tf.reshape(padded, shape), 2)
+
+    counts = sums(tf.ones((1, length, 1, 1), grid.dtype))
+    return sums(grid) / counts

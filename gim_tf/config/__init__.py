@@ -6,6 +6,7 @@ path:
     resolve(experiment, ["training.num_steps=200"])
 """
 
+from gim_tf.config.conversion import completed as completed
 from gim_tf.config.conversion import differing_keys as differing_keys
 from gim_tf.config.conversion import fingerprint as fingerprint
 from gim_tf.config.conversion import from_dict as from_dict
@@ -13,7 +14,10 @@ from gim_tf.config.conversion import overrides as overrides
 from gim_tf.config.conversion import resolve as resolve
 from gim_tf.config.conversion import to_dict as to_dict
 from gim_tf.config.conversion import to_json as to_json
-from gim_tf.config.schema import BlessingConfig as BlessingConfig
+from gim_tf.config.probes import BlessingConfig as BlessingConfig
+from gim_tf.config.probes import LinearConfig as LinearConfig
+from gim_tf.config.probes import ProbeConfig as ProbeConfig
+from gim_tf.config.probes import SequenceProbeConfig as SequenceProbeConfig
 from gim_tf.config.schema import Conv1DConfig as Conv1DConfig
 from gim_tf.config.schema import DataConfig as DataConfig
 from gim_tf.config.schema import Experiment as Experiment
@@ -21,7 +25,6 @@ from gim_tf.config.schema import GRUConfig as GRUConfig
 from gim_tf.config.schema import InfoNCEConfig as InfoNCEConfig
 from gim_tf.config.schema import MaskedConvConfig as MaskedConvConfig
 from gim_tf.config.schema import PatchViewConfig as PatchViewConfig
-from gim_tf.config.schema import ProbeConfig as ProbeConfig
 from gim_tf.config.schema import ResNetConfig as ResNetConfig
 from gim_tf.config.schema import StackConfig as StackConfig
 from gim_tf.config.schema import SupervisedConfig as SupervisedConfig

@@ -17,6 +17,12 @@ from gim_tf.errors import ConfigError
 # May be absent as a whole: assigned None, or brought in by its kind.
 _OPTIONAL = "stack.autoregressor"
 
+# What ingest may find out, by section.
+_OF_THE_DATA = {
+    "data": ("class_names", "frame_names"),
+    "view": ("mean", "std"),
+}
+
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Plain nested dictionaries and lists, ready for JSON."""
@@ -59,6 +65,23 @@ def resolve(experiment: Experiment, overrides: Iterable[str]) -> Experiment:
     resolved = from_dict(values)
     validate(resolved)
     return resolved
+
+
+def completed(experiment: Experiment, corpus: Mapping[str, Any]) -> Experiment:
+    """The experiment with what only its data can tell.
+
+    Args:
+      experiment: what it says itself stands.
+      corpus: what ingest found, see `gim_tf.data.corpus`: "class_names",
+        "frame_names", "mean" and "std", each may be missing.
+    """
+    values = to_dict(experiment)
+    for section, keys in _OF_THE_DATA.items():
+        for key in keys:
+            is_open = values[section].get(key, "") in (None, [])
+            if is_open and corpus.get(key) is not None:
+                values[section][key] = corpus[key]
+    return from_dict(values)
 
 
 def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -109,9 +132,14 @@ def _assign(values: dict[str, Any], path: str, value: Any) -> None:
         # none, which is refused unless a later override sets it.
         node.clear()
         for item in dataclasses.fields(KINDS[value]):
-            has_default = item.default is not dataclasses.MISSING
-            node[item.name] = item.default if has_default else None
+            node[item.name] = _default(item)
     node[leaf] = value
+
+
+def _default(item: dataclasses.Field) -> Any:
+    if item.default_factory is not dataclasses.MISSING:
+        return to_dict(item.default_factory())
+    return None if item.default is dataclasses.MISSING else item.default
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,8 +3,15 @@
 Every value that decides a run stands here, in one tree.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
+
+from gim_tf.config.probes import (
+    BlessingConfig,
+    ProbeConfig,
+    SequenceProbeConfig,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +33,16 @@ class DataConfig:
       sample_rate: samples a second that every recording must have; None for
         sources of other data.
       min_samples: the least samples that a recording must have, likewise.
+      resample: convert recordings of other rates instead of refusing them.
+      downmix: average the channels of a recording instead of refusing it.
+      frame_labels: file with a label every 10 ms of each recording; None:
+        `converted_aligned_phones.txt` below `path`, where there is one.
+      frame_names: one name a frame label; none: the source's, or numbers.
+      train_share: share of each recording, from its start, that becomes split
+        `train`; 0: recordings are not divided.
+      test_share: share, from its end, that becomes split `test`, likewise.
+      min_divided: samples from which on a recording is divided; shorter ones,
+        and all training parts, make up the split `unlabelled`.
     """
 
     source: str
@@ -39,6 +56,13 @@ class DataConfig:
     min_examples: int = 1
     sample_rate: int | None = None
     min_samples: int | None = None
+    resample: bool = False
+    downmix: bool = False
+    frame_labels: str | None = None
+    frame_names: tuple[str, ...] = ()
+    train_share: float = 0.0
+    test_share: float = 0.0
+    min_divided: int = 0
 
     @property
     def max_label(self) -> int | None:
@@ -93,15 +117,16 @@ class WindowViewConfig:
       stride: windows start at multiples of this many samples, the hop of the
         encoder, so that frames and their labels stay aligned.
       mean: of the corpus, on the [-1, 1] scale; what `std` is the deviation
-        of. A window becomes (x - mean) / std.
+        of. A window becomes (x - mean) / std. None: of the pretraining split,
+        computed at ingest.
       std: see `mean`.
     """
 
     sample_rate: int
     length: int
     stride: int
-    mean: float
-    std: float
+    mean: float | None = None
+    std: float | None = None
     kind: Literal["window"] = "window"
 
     @property
@@ -166,10 +191,28 @@ class Conv1DConfig:
 
     def time_steps(self, length: int, blocks: int) -> int:
         """Time steps that leave the first `blocks` blocks."""
-        sizes = zip(self.kernel_sizes, self.strides, self.paddings, strict=True)
-        for kernel, stride, padding in list(sizes)[:blocks]:
+        for kernel, stride, padding in self._sizes(blocks):
             length = (length + 2 * padding - kernel) // stride + 1
         return length
+
+    def hop(self, blocks: int) -> int:
+        """Input steps between two frames that leave the first `blocks`."""
+        return math.prod(self.strides[:blocks])
+
+    def centre(self, blocks: int) -> float:
+        """Input position in the middle of what their frame 0 reads itself.
+
+        Frame j stands at `centre + j * hop`.
+        """
+        position, hop = 0.0, 1
+        for kernel, stride, padding in self._sizes(blocks):
+            position += hop * ((kernel - 1) / 2 - padding)
+            hop *= stride
+        return position
+
+    def _sizes(self, blocks: int) -> list[tuple[int, int, int]]:
+        sizes = zip(self.kernel_sizes, self.strides, self.paddings, strict=True)
+        return list(sizes)[:blocks]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,34 +340,6 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeConfig:
-    """Linear and kNN probes on frozen features.
-
-    `l2` weighs the squared weights; `grid` also probes the unpooled grid.
-    """
-
-    epochs: int = 40
-    batch_size: int = 256
-    learning_rate: float = 3e-3
-    l2: float = 1e-4
-    knn_k: int = 20
-    knn_temperature: float = 0.07
-    grid: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlessingConfig:
-    """What an encoder must reach to be pushed, as accuracy in [0, 1].
-
-    The last module's linear probe must beat the untrained encoder's by
-    `margin`, and the last blessed model's minus `tolerance`.
-    """
-
-    margin: float = 0.05
-    tolerance: float = 0.02
-
-
-@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One experiment: everything that decides its result.
 
@@ -339,7 +354,9 @@ class Experiment:
     view: PatchViewConfig | WindowViewConfig
     stack: StackConfig
     training: TrainingConfig
-    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    probe: ProbeConfig | SequenceProbeConfig = field(
+        default_factory=ProbeConfig
+    )
     blessing: BlessingConfig = field(default_factory=BlessingConfig)
 
 
@@ -352,5 +369,7 @@ KINDS = {
     "masked_conv": MaskedConvConfig,
     "info_nce": InfoNCEConfig,
     "supervised": SupervisedConfig,
+    "examples": ProbeConfig,
+    "sequences": SequenceProbeConfig,
 }
 """Dataclass of each `kind`."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gim_tf.config.probes import ProbeConfig, SequenceProbeConfig
 from gim_tf.config.schema import (
     Conv1DConfig,
     DataConfig,
@@ -24,6 +25,9 @@ _AT_LEAST = {
     "data.min_examples": 1,
     "data.sample_rate": 1,
     "data.min_samples": 1,
+    "data.train_share": 0.0,
+    "data.test_share": 0.0,
+    "data.min_divided": 0,
     "view.size": 1,
     "view.patch_size": 1,
     "view.patch_stride": 1,
@@ -57,12 +61,20 @@ _AT_LEAST = {
     "probe.batch_size": 1,
     "probe.l2": 0.0,
     "probe.knn_k": 1,
+    "probe.voice_folds": 2,
+    **{
+        f"probe.{task}.{key}": low
+        for task in ("phone", "speaker")
+        for key, low in (("epochs", 1), ("batch_size", 1), ("l2", 0.0))
+    },
 }
 _POSITIVE = (
     "view.std",
     "training.learning_rate",
     "probe.learning_rate",
     "probe.knn_temperature",
+    "probe.phone.learning_rate",
+    "probe.speaker.learning_rate",
 )
 # These become parts of file names.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -72,7 +84,9 @@ def validate(experiment: Experiment) -> None:
     """Raises `ConfigError` for a configuration that cannot run."""
     _check_ranges(dataclasses.asdict(experiment))
     _check_names(experiment)
+    _check_shares(experiment.data)
     _check_view(experiment)
+    _check_probe(experiment)
     _check_stack(experiment)
 
 
@@ -88,7 +102,7 @@ def _check_ranges(values: Mapping[str, Any]) -> None:
             f"{path} must be >= {low}, received {value}",
         )
         _require(
-            path not in _POSITIVE or value > 0,
+            path not in _POSITIVE or value is None or value > 0,
             f"{path} must be > 0, received {value}",
         )
 
@@ -121,6 +135,40 @@ def _check_names(experiment: Experiment) -> None:
         f"where the source names them, received {list(data.class_names)}",
     )
     _require(0.0 <= data.holdout < 1.0, "data.holdout must be in [0, 1)")
+
+
+def _check_shares(data: DataConfig) -> None:
+    shares = (data.train_share, data.test_share)
+    _require(
+        shares == (0.0, 0.0) or (min(shares) > 0.0 and sum(shares) <= 1.0),
+        "data.train_share and data.test_share must both be 0, or both be "
+        f"above 0 and sum to at most 1, received {shares[0]:g} and "
+        f"{shares[1]:g}",
+    )
+    _require(
+        not (any(shares) and data.holdout),
+        "data.holdout and data.train_share both divide the data; set one",
+    )
+
+
+def _check_probe(experiment: Experiment) -> None:
+    view, probe = experiment.view, experiment.probe
+    fitting = {
+        PatchViewConfig: ProbeConfig,
+        WindowViewConfig: SequenceProbeConfig,
+    }
+    _require(
+        isinstance(probe, fitting[type(view)]),
+        f"probe.kind {probe.kind!r} does not probe what view.kind "
+        f"{view.kind!r} gives",
+    )
+    known = ProbeConfig().tasks + SequenceProbeConfig().tasks
+    _require(
+        len(set(probe.tasks)) == len(probe.tasks) > 0
+        and set(probe.tasks) <= set(known),
+        'probe.tasks must name "phone", "speaker" or both, each once, '
+        f"received {list(probe.tasks)}",
+    )
 
 
 def _check_view(experiment: Experiment) -> None:
@@ -164,6 +212,10 @@ def _check_window(view: WindowViewConfig, data: DataConfig) -> None:
         data.sample_rate in (None, view.sample_rate),
         "data.sample_rate and view.sample_rate must be equal, received "
         f"{data.sample_rate} and {view.sample_rate}",
+    )
+    _require(
+        (view.mean is None) == (view.std is None),
+        "view.mean and view.std must both be given, or both be left to ingest",
     )
     _require(
         data.min_samples is None or data.min_samples >= view.length,

@@ -1,8 +1,9 @@
 """The record contract: what every source yields and all later steps read.
 
-A record is a tf.Example of four features. `encoded` is a whole encoded file
-that the graph decoder can read, `label` an int64 (-1: unlabelled), `id` is
-unique in its source, `split` is the split that it belongs to. Records lie in
+A record is a tf.Example. `encoded` is a whole encoded file that the graph
+decoder can read, `label` an int64 (-1: unlabelled), `id` is unique in its
+source, `split` is the split that it belongs to, and `frame_labels`, where there
+are any, has a label for each 10 ms. Records lie in
 `DIRECTORY/Split-<split>/data_tfrecord-00000-of-0000N.gz`.
 """
 
@@ -27,16 +28,20 @@ FEATURES = {
     "label": tf.io.FixedLenFeature([], tf.int64),
     "id": tf.io.FixedLenFeature([], tf.string),
     "split": tf.io.FixedLenFeature([], tf.string),
+    "frame_labels": tf.io.FixedLenSequenceFeature(
+        [], tf.int64, allow_missing=True, default_value=-1
+    ),
 }
 
 
 class Record(NamedTuple):
-    """One example; `label` is -1 where it has none."""
+    """One example; `label` is -1, `frame_labels` empty where it has none."""
 
     id: str
     label: int
     split: str
     encoded: bytes
+    frame_labels: tuple[int, ...] = ()
 
 
 class Rejected(NamedTuple):
@@ -94,6 +99,10 @@ def to_example(record: Record) -> bytes:
         "id": _bytes_feature(_utf8(record.id)),
         "split": _bytes_feature(_utf8(record.split)),
     }
+    if record.frame_labels:
+        feature["frame_labels"] = tf.train.Feature(
+            int64_list=tf.train.Int64List(value=record.frame_labels)
+        )
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     return example.SerializeToString(deterministic=True)
 
@@ -105,7 +114,8 @@ def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
       serialized: [b] string, serialized tf.Examples.
 
     Returns:
-      `encoded` [b] string, `label` [b] int64, `id` and `split` [b] string.
+      `encoded` [b] string, `label` [b] int64, `id` and `split` [b] string,
+      `frame_labels` [b, t] int64, t of the longest, -1 behind shorter ones.
     """
     return tf.io.parse_example(serialized, FEATURES)
 

@@ -15,7 +15,8 @@ from gim_tf.config import (
     Experiment,
     GRUConfig,
     InfoNCEConfig,
-    ProbeConfig,
+    LinearConfig,
+    SequenceProbeConfig,
     StackConfig,
     TrainingConfig,
     WindowViewConfig,
@@ -62,7 +63,8 @@ EXPERIMENT = Experiment(
         log_every=100,
         checkpoint_every=1000,
     ),
-    probe=ProbeConfig(
-        epochs=50, batch_size=64, learning_rate=1e-3, l2=0.0, grid=False
+    probe=SequenceProbeConfig(
+        phone=LinearConfig(epochs=20, batch_size=1024, learning_rate=1e-4),
+        speaker=LinearConfig(epochs=50, batch_size=64, learning_rate=1e-3),
     ),
 )
