@@ -100,7 +100,7 @@ def build_stack(
 
 def build_preprocess(experiment: Experiment) -> Preprocess:
     """Decoding, evaluation view and grid of an experiment."""
-    view, kind = experiment.view, _views(experiment)
+    view, kind = _normalised(experiment), _views(experiment)
     return Preprocess(
         decode=lambda encoded: kind.decode_batch(encoded, view),
         to_grid=lambda examples: kind.to_grid(
@@ -122,6 +122,12 @@ def build_decode_one(experiment: Experiment) -> Decode:
     return lambda encoded: kind.decode(encoded, experiment.view)
 
 
+def frame_grid(experiment: Experiment) -> tuple[int, float]:
+    """(hop, first): frame j of `build_frames` is at sample first + j hop."""
+    encoder = _along_time(experiment)
+    return encoder.hop(encoder.num_blocks), encoder.centre(encoder.num_blocks)
+
+
 def build_frames(experiment: Experiment, stack: GIMStack) -> EncodeFrames:
     """Representations of sequences at one common rate, that of the last module.
 
@@ -132,14 +138,9 @@ def build_frames(experiment: Experiment, stack: GIMStack) -> EncodeFrames:
     Returns:
       The stack's input [b, n, 1, 1] -> {"module_1": [b, t, d_1], ...}.
     """
-    encoder, sizes = experiment.stack.encoder, experiment.stack.module_sizes
-    if not isinstance(encoder, Conv1DConfig):
-        raise ConfigError(
-            f"An encoder of kind {encoder.kind!r} has no frames, expected "
-            "convolutions along time."
-        )
-    depths = list(itertools.accumulate(sizes))
-    hop, centre = encoder.hop(depths[-1]), encoder.centre(depths[-1])
+    encoder = _along_time(experiment)
+    hop, centre = frame_grid(experiment)
+    depths = list(itertools.accumulate(experiment.stack.module_sizes))
 
     def group(blocks: int) -> tuple[int, int]:
         ratio = hop // encoder.hop(blocks)
@@ -171,7 +172,7 @@ def build_training_data(
     Raises:
       ConfigError: the split has fewer examples than one batch.
     """
-    training, view = experiment.training, experiment.view
+    training, view = experiment.training, _normalised(experiment)
     kind = _views(experiment)
     if num_examples < training.batch_size:
         raise ConfigError(
@@ -207,6 +208,26 @@ def build_phases(experiment: Experiment) -> list[Phase]:
     return phases(
         training.schedule, experiment.stack.num_modules, training.num_steps
     )
+
+
+def _normalised(experiment: Experiment) -> PatchViewConfig | WindowViewConfig:
+    """The view, once it is known what to normalise with."""
+    if experiment.view.mean is None or experiment.view.std is None:
+        raise ConfigError(
+            "view.mean and view.std are not known before ingest; complete the "
+            "experiment with what it found, or set both."
+        )
+    return experiment.view
+
+
+def _along_time(experiment: Experiment) -> Conv1DConfig:
+    encoder = experiment.stack.encoder
+    if not isinstance(encoder, Conv1DConfig):
+        raise ConfigError(
+            f"An encoder of kind {encoder.kind!r} has no frames, expected "
+            "convolutions along time."
+        )
+    return encoder
 
 
 def _views(experiment: Experiment) -> ModuleType:

@@ -7,6 +7,8 @@ annotations, so this file cannot postpone them.
 import json
 import logging
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 from tfx.components.evaluator.constants import (
@@ -33,7 +35,9 @@ from tfx.types.standard_artifacts import (
 from tfx.utils import path_utils
 
 from gim_tf import config, jobs
+from gim_tf.data.corpus import read_corpus
 from gim_tf.data.records import record_files
+from gim_tf.export.saved_model import save_flac_variant
 from pipelines import blessing as blessings
 from pipelines import evaluation as evaluations
 from pipelines import gate, pusher
@@ -82,7 +86,7 @@ def LinearProbe(  # noqa: N802
     sources: Parameter[str],
 ) -> None:
     """Probes the exported encoder and adds the classifier to it."""
-    settings = config.from_dict(json.loads(experiment))
+    settings = _completed(experiment, read_corpus(examples.uri))
     jobs.probe(
         settings,
         path_utils.serving_model_path(model.uri),
@@ -95,6 +99,21 @@ def LinearProbe(  # noqa: N802
     serving = path_utils.serving_model_dir(probed.uri)
     tf.io.gfile.makedirs(os.path.dirname(serving))
     tf.io.gfile.rename(os.path.join(report.uri, "model"), serving)
+
+
+@component
+def RecordReader(  # noqa: N802
+    model: InputArtifact[Model],
+    reader: OutputArtifact[Model],
+    sources: Parameter[str],
+) -> None:
+    """The same model, for those who decode records as they were ingested.
+
+    Needs more operations than a plain TF Serving has; it is not pushed.
+    """
+    serving = path_utils.serving_model_dir(reader.uri)
+    tf.io.gfile.makedirs(os.path.dirname(serving))
+    save_flac_variant(path_utils.serving_model_path(model.uri), serving)
 
 
 @component
@@ -176,7 +195,10 @@ def Report(  # noqa: N802
     evaluation: InputArtifact[ModelEvaluation] = None,
 ) -> None:
     """Collects all results in one summary and one page."""
-    settings = config.from_dict(json.loads(experiment))
+    facts = os.path.join(data.uri, "data.json")
+    settings = _completed(
+        experiment, json.loads(_read(data.uri, "data.json"))["corpus"]
+    )
     by_class = None
     if evaluation:
         by_class = os.path.join(report.uri, evaluations.NAME)
@@ -185,7 +207,7 @@ def Report(  # noqa: N802
     jobs.write_report(
         settings,
         jobs.Sources(
-            data=os.path.join(data.uri, "data.json"),
+            data=facts,
             training=model_run.uri,
             probes=probes.uri,
             tensorboard=tensorboard_dir,
@@ -195,6 +217,10 @@ def Report(  # noqa: N802
         ),
         report.uri,
     )
+
+
+def _completed(experiment: str, corpus: Mapping[str, Any]) -> config.Experiment:
+    return config.completed(config.from_dict(json.loads(experiment)), corpus)
 
 
 def _read(directory: str, name: str) -> str:

@@ -160,18 +160,24 @@ def _finish(
     """
     if "Report" not in components:
         return {}
-    by_class = str(directory / evaluation.NAME)
-    evaluation.write_evaluation(
-        components["Evaluator"].output("evaluation"),
-        experiment.data.class_names,
-        by_class,
+    data = Path(components["DataGate"].output("report"), "data.json")
+    experiment = config.completed(
+        experiment, json.loads(data.read_text())["corpus"]
     )
+    by_class = None
+    if "Evaluator" in components:
+        by_class = str(directory / evaluation.NAME)
+        evaluation.write_evaluation(
+            components["Evaluator"].output("evaluation"),
+            experiment.data.class_names,
+            by_class,
+        )
     text = config.to_json(experiment)
     (directory / "config.json").write_text(text, encoding="utf-8")
     return jobs.write_report(
         experiment,
         jobs.Sources(
-            data=f"{components['DataGate'].output('report')}/data.json",
+            data=str(data),
             training=components["Trainer"].output("model_run"),
             probes=components["LinearProbe"].output("report"),
             tensorboard=tensorboard_dir,

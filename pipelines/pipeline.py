@@ -19,7 +19,14 @@ from tfx.types import BaseChannel, standard_artifacts
 from gim_tf import config
 from pipelines import parts, sources
 from pipelines.baseline import LatestOtherBlessedStrategy
-from pipelines.components import Bless, DataGate, LinearProbe, Push, Report
+from pipelines.components import (
+    Bless,
+    DataGate,
+    LinearProbe,
+    Push,
+    RecordReader,
+    Report,
+)
 from pipelines.ingest import RecordGen
 from pipelines.settings import Options, Places, is_path, training_run
 from pipelines.sources import source_hash
@@ -64,23 +71,28 @@ def create_pipeline(
         tensorboard_dir=logs,
         sources=source_hash(sources.PROBE_SOURCES),
     )
-    evaluator = _evaluator(experiment, data.examples, probe.outputs["probed"])
+    evaluation = _evaluation(experiment, data.examples, probe.outputs["probed"])
     comparable = parts.measured_on(experiment, data_fingerprint)
     resolver, baseline = _baseline(probe.outputs["probed"], comparable, options)
     bless, push = _serving(experiment, places, probe, baseline, comparable)
-    bless.add_upstream_node(evaluator)
+    for node in evaluation:
+        bless.add_upstream_node(node)
     report = Report(
         data=data.gate.outputs["report"],
         model_run=trainer.outputs["model_run"],
         probes=probe.outputs["report"],
         blessing=bless.outputs["blessing"],
         pushed=push.outputs["pushed"],
-        evaluation=evaluator.outputs["evaluation"],
         experiment=config.to_json(experiment),
         tensorboard_dir=logs,
         sources=source_hash(sources.REPORT_SOURCES),
+        **(
+            {"evaluation": evaluation[-1].outputs["evaluation"]}
+            if evaluation
+            else {}
+        ),
     )
-    learning = [trainer, probe, evaluator, resolver, bless, push, report]
+    learning = [trainer, probe, *evaluation, resolver, bless, push, report]
     return tfx.dsl.Pipeline(
         pipeline_name=experiment.name.replace("_", "-"),
         pipeline_root=places.pipeline_root,
@@ -145,6 +157,25 @@ def _trainer(
     )
     trainer.add_upstream_node(data.gate)
     return trainer
+
+
+def _evaluation(
+    experiment: config.Experiment, examples: BaseChannel, probed: BaseChannel
+) -> list[Any]:
+    """Nodes that evaluate the classifier; none if it names no class.
+
+    Recordings may be stored in a format that only a variant of the model
+    decodes.
+    """
+    if not {"class", "speaker"} & set(experiment.probe.tasks):
+        return []
+    if not isinstance(experiment.view, config.WindowViewConfig):
+        return [_evaluator(experiment, examples, probed)]
+    reader = RecordReader(
+        model=probed, sources=source_hash(sources.READER_SOURCES)
+    )
+    model = reader.outputs["reader"]
+    return [reader, _evaluator(experiment, examples, model)]
 
 
 def _evaluator(

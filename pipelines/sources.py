@@ -72,8 +72,20 @@ TRAINING_SOURCES = (
 PROBE_SOURCES = (
     *TRAINING_SOURCES,
     "inspection/projector.py",
+    "data/alignments.py",
+    "data/spectra.py",
+    "jobs/probed.py",
     "jobs/probing.py",
+    "jobs/probing_examples.py",
+    "jobs/probing_sequences.py",
     "probes",
+    "pipelines/components.py",
+)
+READER_SOURCES = (
+    "config",
+    "data/flac.py",
+    "data/windows.py",
+    "export",
     "pipelines/components.py",
 )
 BLESS_SOURCES = ("pipelines/blessing.py", "pipelines/components.py")
@@ -87,6 +99,7 @@ REPORT_SOURCES = (
     "experiments",
     "export/manifest.py",
     "inspection",
+    "jobs/probed.py",
     "jobs/reporting.py",
     "pipelines/components.py",
     "pipelines/evaluation.py",

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from gim_tf import config, jobs
+from gim_tf.data.corpus import read_corpus
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ def run_fn(fn_args: Any) -> None:
     records = sorted(
         file for p in fn_args.train_files for file in tf.io.gfile.glob(p)
     )
+    examples = os.path.dirname(os.path.dirname(records[0]))
+    experiment = config.completed(experiment, read_corpus(examples))
     _tell_if_anew(custom["run_dir"])
     jobs.pretrain(
         experiment,

@@ -95,8 +95,12 @@ def make_data(**changes):
         experiment=EXPERIMENT,
         summary=make_summary(),
         history=make_history(),
-        confusion=(90 * np.eye(10, dtype=int) + 1).tolist(),
-        class_names=EXPERIMENT["data"]["class_names"],
+        tasks={
+            "class": {
+                "confusion": (90 * np.eye(10, dtype=int) + 1).tolist(),
+                "class_names": EXPERIMENT["data"]["class_names"],
+            }
+        },
         pictures={
             "views": pictures.view_grid(views),
             "neurons": pictures.view_grid(views[:1]),
@@ -220,7 +224,12 @@ def test_report_escapes_what_it_shows():
             make_data(
                 experiment=EXPERIMENT | {"name": evil, "summary": evil},
                 summary=summary,
-                class_names=[evil, "$\\frac"] * 5,
+                tasks={
+                    "class": {
+                        "confusion": np.eye(10).tolist(),
+                        "class_names": [evil, "$\\frac"] * 5,
+                    }
+                },
                 blessing={"blessed": False, "reasons": [evil]},
                 execution=[{"component": evil, "state": evil}],
                 pictures={evil: make_data().pictures["views"]},
@@ -274,10 +283,10 @@ def test_collapse_unlearned_and_useless_modules_raise_alarms():
     assert "Module 1 ended in the collapse alarm" in alarms
     assert "features of module 1 have collapsed" in alarms
     assert "Module 2 has learned nothing" in alarms
-    assert "Training did not help" in alarms
+    assert "training did not help" in alarms
     assert "Module 2 was in the collapse alarm" in notes
-    assert "Module 2 is best, at 80.0 %" in notes
-    assert "raw input reaches 83.0 %" in notes
+    assert "module 2 is best, at 80.0 %" in notes
+    assert "raw input 83.0 %" in notes
 
 
 def test_headline_does_not_deny_labels_that_were_used():
@@ -367,7 +376,9 @@ def log_dir(tmp_path_factory):
     }
     tensorboard.write_configuration(directory, EXPERIMENT)
     tensorboard.write_pictures(directory, make_data().pictures)
-    tensorboard.write_probes(directory, results, experiment=EXPERIMENT, step=40)
+    tensorboard.write_probes(
+        directory, {"class": results}, experiment=EXPERIMENT, step=40
+    )
     return directory
 
 

@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 
 from gim_tf.inspection import plots
+from gim_tf.inspection.task_charts import probe_chart
+from gim_tf.inspection.tasks import tasks
 
 
 def main() -> None:
@@ -24,8 +26,14 @@ def main() -> None:
         name: values["chance_loss"]
         for name, values in summary["pretrain"]["modules"].items()
     }
+    found = tasks(summary)
     figures = {
-        "probes": plots.probe_accuracy(summary["probes"], summary["controls"]),
+        **{
+            f"{task.name}_probes" if len(found) > 1 else "probes": probe_chart(
+                task
+            )
+            for task in found
+        },
         "loss": plots.loss_curves([json.loads(line) for line in lines], chance),
     }
     options.directory.mkdir(exist_ok=True)

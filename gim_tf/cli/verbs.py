@@ -54,6 +54,7 @@ def run(options: argparse.Namespace) -> None:
 def pretrain(options: argparse.Namespace) -> None:
     """Ingests if need be, and trains."""
     from gim_tf import jobs
+    from gim_tf.data.corpus import read_corpus
     from gim_tf.data.records import record_files
     from gim_tf.training.run_directory import RunDirectory
 
@@ -65,6 +66,9 @@ def pretrain(options: argparse.Namespace) -> None:
         facts = jobs.ingest(experiment, directory / "records")
         counts = (f"{split} {n}" for split, n in facts["counts"].items())
         _say(f"  {'  '.join(counts)}")
+        experiment = config.completed(
+            experiment, read_corpus(directory / "records")
+        )
         jobs.pretrain(
             experiment,
             record_files(directory / "records", experiment.data.pretrain_split),
@@ -157,13 +161,15 @@ def embed(options: argparse.Namespace) -> None:
 def import_weights(options: argparse.Namespace) -> None:
     """Loads weights; ingests too, if the data are at hand, for the probes."""
     from gim_tf import jobs
+    from gim_tf.data.corpus import read_corpus
     from gim_tf.training.run_directory import RunDirectory
 
     experiment = _resolved(options)
     directory = _writable(options.output_dir)
     run_directory = RunDirectory(directory)
     # Without data there is still the encoder to export.
-    has_data = experiment.data.path or experiment.data.source == "embedded"
+    source = experiment.data.source
+    has_data = experiment.data.path or source.startswith("embedded")
     with run_directory.locked():
         jobs.import_weights(
             experiment,
@@ -171,6 +177,10 @@ def import_weights(options: argparse.Namespace) -> None:
             directory / "training",
             records_dir=directory / "records" if has_data else None,
         )
+        if has_data:
+            experiment = config.completed(
+                experiment, read_corpus(directory / "records")
+            )
         run_directory.write_json(_SETTINGS_FILE, config.to_dict(experiment))
     verb = "probe" if has_data else "export"
     _say(f"Next: {_installed('gim')} {verb} --output-dir {directory}")

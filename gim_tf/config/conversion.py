@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from gim_tf.config.schema import KINDS, Experiment
-from gim_tf.config.validation import validate
+from gim_tf.config.validation import check_labels, validate
 from gim_tf.errors import ConfigError
 
 # May be absent as a whole: assigned None, or brought in by its kind.
@@ -74,6 +74,9 @@ def completed(experiment: Experiment, corpus: Mapping[str, Any]) -> Experiment:
       experiment: what it says itself stands.
       corpus: what ingest found, see `gim_tf.data.corpus`: "class_names",
         "frame_names", "mean" and "std", each may be missing.
+
+    Raises:
+      ConfigError: a task of the probes has no labels in these data.
     """
     values = to_dict(experiment)
     for section, keys in _OF_THE_DATA.items():
@@ -81,7 +84,9 @@ def completed(experiment: Experiment, corpus: Mapping[str, Any]) -> Experiment:
             is_open = values[section].get(key, "") in (None, [])
             if is_open and corpus.get(key) is not None:
                 values[section][key] = corpus[key]
-    return from_dict(values)
+    found = from_dict(values)
+    check_labels(found)
+    return found
 
 
 def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -90,6 +90,22 @@ def validate(experiment: Experiment) -> None:
     _check_stack(experiment)
 
 
+def check_labels(experiment: Experiment) -> None:
+    """Raises `ConfigError` for a task without labels, once data are known."""
+    tasks = experiment.probe.tasks
+    _require(
+        "phone" not in tasks or len(experiment.data.frame_names) > 0,
+        "probe.tasks names 'phone', and no recording has frame labels. Name "
+        "their file, data.frame_labels, or leave the task out, "
+        "probe.tasks=['speaker']",
+    )
+    _require(
+        "speaker" not in tasks or len(experiment.data.class_names) > 1,
+        "probe.tasks names 'speaker', and the recordings are of "
+        f"{len(experiment.data.class_names)} speaker(s), expected two or more",
+    )
+
+
 def _check_ranges(values: Mapping[str, Any]) -> None:
     for path, value in _leaves(values):
         _require(

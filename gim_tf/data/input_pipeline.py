@@ -85,6 +85,26 @@ def evaluation_batches(
     )
 
 
+def evaluation_sequences(
+    files: Sequence[str], decode: Decode
+) -> tf.data.Dataset:
+    """(example, label [], frame labels [l]) of each record, in file order."""
+
+    def to_sequence(serialized: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        record = tf.io.parse_single_example(serialized, records.FEATURES)
+        return (
+            decode(record["encoded"]),
+            record["label"],
+            record["frame_labels"],
+        )
+
+    return (
+        _serialized(files)
+        .map(to_sequence, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
 def _epoch(data: TrainingData, epoch: int, skipped: int) -> tf.data.Dataset:
     order_seed, view_seed = np.random.SeedSequence(
         (data.seed, epoch)

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from gim_tf.inspection.curves import as_float, module_names, module_title
 from gim_tf.inspection.summary_table import ModuleRow, module_rows, percent
+from gim_tf.inspection.tasks import Task, tasks
 
 # A rank below 2 means that all features lie along one line.
 _COLLAPSED_RANK = 2.0
@@ -24,20 +25,12 @@ class Finding(NamedTuple):
 
 
 def headline(summary: Mapping[str, Any], experiment: Mapping[str, Any]) -> str:
-    """The result in one sentence, "" where nothing was probed."""
-    rows = [r for r in module_rows(summary) if math.isfinite(r.linear)]
-    if not rows:
-        return ""
-    last = rows[-1]
-    labels = (summary.get("data") or {}).get("train")
+    """The result in a sentence a task, "" where nothing was probed."""
+    said = [_said(task, summary) for task in tasks(summary)]
+    said = [text for text in said if text]
     objective = (experiment.get("stack") or {}).get("objective") or {}
     start = _STARTS.get(str(objective.get("kind")), "After training, ")
-    middle = (
-        f"{last.title} lets a simple linear classifier name "
-        f"{percent(last.linear)} of unseen examples correctly"
-    )
-    taught = f" (it was shown {labels:,} labelled ones)" if labels else ""
-    return f"{start}{middle}{taught}{_comparison(last, summary)}."
+    return f"{start}{' Also, '.join(said)}" if said else ""
 
 
 def findings(
@@ -49,19 +42,40 @@ def findings(
         *_alarms(history),
         *_collapsed(summary),
         *_unlearned(rows),
-        *_about_probes(rows, summary),
+        *(f for task in tasks(summary) for f in _about_probes(task, summary)),
     ]
 
 
-def _comparison(last: ModuleRow, summary: Mapping[str, Any]) -> str:
-    controls = summary.get("controls") or {}
-    values = (
-        ("the same network before training", last.untrained),
-        ("raw input", as_float(controls.get("raw_top1"))),
-        ("guessing", as_float(controls.get("chance"))),
+def _said(task: Task, summary: Mapping[str, Any]) -> str:
+    rows = [r for r in module_rows(summary, task) if math.isfinite(r.linear)]
+    if not rows:
+        return ""
+    last = rows[-1]
+    answer = task.words.answer.format(share=percent(last.linear))
+    labels = _labelled(task, summary)
+    taught = (
+        f" (it was shown {labels:,} {task.words.labelled})" if labels else ""
     )
-    known = [f"{n} gives {percent(v)}" for n, v in values if math.isfinite(v)]
-    return "; " + ", ".join(known) if known else ""
+    known = [
+        ("the same network before training", last.untrained),
+        *task.known_controls(),
+    ]
+    compared = ", ".join(
+        f"{name} gives {percent(v)}" for name, v in known if math.isfinite(v)
+    )
+    return (
+        f"{last.title} lets a simple linear classifier {answer}{taught}"
+        f"{'; ' if compared else ''}{compared}."
+    )
+
+
+def _labelled(task: Task, summary: Mapping[str, Any]) -> int | None:
+    counts = (summary.get("probe_counts") or {}).get(task.name) or {}
+    return counts.get("train") or (
+        (summary.get("data") or {}).get("train")
+        if task.name == "class"
+        else None
+    )
 
 
 def _alarms(history: Sequence[Mapping[str, Any]]) -> list[Finding]:
@@ -112,32 +126,34 @@ def _unlearned(rows: list[ModuleRow]) -> list[Finding]:
     ]
 
 
-def _about_probes(
-    rows: list[ModuleRow], summary: Mapping[str, Any]
-) -> list[Finding]:
-    rows = [row for row in rows if math.isfinite(row.linear)]
+def _about_probes(task: Task, summary: Mapping[str, Any]) -> list[Finding]:
+    rows = [r for r in module_rows(summary, task) if math.isfinite(r.linear)]
     if not rows:
         return []
+    title = task.words.title
     last, best = rows[-1], max(rows, key=lambda row: row.linear)
-    raw = as_float((summary.get("controls") or {}).get("raw_top1"))
     found = []
     if last.gain <= 0:
         text = (
-            f"Training did not help: {last.title} is no better than the "
-            "same network untrained."
+            f"{title}: training did not help, {last.title} is no better than "
+            "the same network untrained."
         )
         found.append(Finding("alarm", text))
     if best.linear > last.linear:
         text = (
-            f"{best.title.capitalize()} is best, at {percent(best.linear)}: "
+            f"{title}: {best.title} is best, at {percent(best.linear)}; "
             "accuracy does not rise up to the last module."
         )
         found.append(Finding("note", text))
-    if raw > last.linear:
+    better = [
+        f"{name} {percent(value)}"
+        for name, value in task.known_controls()
+        if value > last.linear
+    ]
+    if better:
         text = (
-            f"A linear classifier on the raw input reaches {percent(raw)}, "
-            f"more than on the pooled features of {last.title}. Pooling "
-            "drops where things are; the grid probe keeps it."
+            f"{title}: more than the pooled features of {last.title} reaches "
+            f"{', '.join(better)}. {task.words.note}"
         )
         found.append(Finding("note", text))
     return found

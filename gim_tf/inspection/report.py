@@ -19,11 +19,13 @@ from gim_tf.inspection.curves import as_float, history_modules, last_value
 from gim_tf.inspection.facts import facts, number, settings
 from gim_tf.inspection.findings import findings, headline
 from gim_tf.inspection.summary_table import (
-    ModuleRow,
+    cell,
     module_rows,
     percent,
     summarise_table,
 )
+from gim_tf.inspection.task_charts import probe_chart
+from gim_tf.inspection.tasks import Task, tasks
 
 __all__ = ["ReportData", "render", "summarise_table"]
 
@@ -38,8 +40,8 @@ class ReportData:
       experiment: the resolved configuration, `config.to_dict`.
       summary: the content of summary.json.
       history: log lines of history.jsonl, oldest first.
-      confusion: counts, rows are true classes, columns predictions.
-      class_names: one name a class, in label order.
+      tasks: by name, the "confusion" of the last module (counts, rows are true
+        classes, columns predictions) and its "class_names", in label order.
       pictures: PNG bytes by name; "views" and "patches" have places of their
         own, all others are shown under their name, in the order given.
       execution: one entry a pipeline component, in order: "component",
@@ -53,8 +55,7 @@ class ReportData:
     experiment: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = ()
-    confusion: Sequence[Sequence[int]] = ()
-    class_names: Sequence[str] = ()
+    tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     execution: Sequence[Mapping[str, Any]] = ()
     blessing: Mapping[str, Any] = field(default_factory=dict)
@@ -85,8 +86,7 @@ def render(data: ReportData) -> str:
         blessing=data.blessing,
         pushed_to=data.summary.get("pushed_to"),
         rows=module_rows(data.summary),
-        columns=_measured_columns(module_rows(data.summary)),
-        controls=data.summary.get("controls") or {},
+        tasks=[_task(task, data) for task in tasks(data.summary)],
         charts=_charts(data),
         evaluation=data.summary.get("evaluation") or {},
         pictures=data.pictures,
@@ -116,14 +116,6 @@ def _charts(data: ReportData) -> dict[str, bytes]:
         charts["per_step"] = plots.accuracy_per_step(data.history, guess)
     if _has(data.history, "effective_rank"):
         charts["health"] = plots.feature_health(data.history)
-    if {"linear", "grid", "knn"} & set(_measured_columns(rows)):
-        charts["probes"] = plots.probe_accuracy(
-            data.summary["probes"], data.summary.get("controls") or {}
-        )
-    if len(data.confusion):
-        charts["confusion"] = plots.confusion_matrix(
-            data.confusion, data.class_names
-        )
     if data.execution:
         charts["execution"] = plots.time_and_memory(data.execution)
     return charts
@@ -134,14 +126,29 @@ def _has(history: Sequence[Mapping[str, Any]], quantity: str) -> bool:
     return any(last_value(history, m, quantity) is not None for m in modules)
 
 
-def _measured_columns(rows: Sequence[ModuleRow]) -> list[str]:
-    """Probe columns in which at least one module has a value."""
-    names = ("linear", "grid", "knn", "untrained", "gain")
-    return [
-        name
-        for name in names
-        if any(math.isfinite(getattr(row, name)) for row in rows)
-    ]
+def _task(task: Task, data: ReportData) -> dict[str, Any]:
+    """What the page shows of one task."""
+    rows = module_rows(data.summary, task)
+    shown = task.measured(task.words.columns)
+    details = data.tasks.get(task.name) or {}
+    charts = {}
+    if shown:
+        charts["probes"] = probe_chart(task)
+    if len(details.get("confusion") or ()):
+        charts["confusion"] = plots.confusion_matrix(
+            details["confusion"], details["class_names"]
+        )
+    return {
+        "name": task.name,
+        "title": task.words.title,
+        "columns": [title for _, title in shown],
+        "cells": {
+            row.name: [cell(row, key) for key, _ in shown] for row in rows
+        },
+        "controls": task.known_controls(),
+        "last": rows[-1],
+        "charts": charts,
+    }
 
 
 def _component(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,38 +1,31 @@
-"""The table of modules that ends `gim run`, from summary.json alone."""
+"""The tables of modules that end `gim run`, from summary.json alone."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gim_tf.inspection.curves import as_float, module_names, module_title
+from gim_tf.inspection.tasks import GAIN, SCORE, UNTRAINED, Task, tasks
 
-_HEADER = (
-    "module",
-    "loss / log(N+1)",
-    "contrastive",
-    "linear",
-    "grid",
-    "kNN",
-    "untrained",
-    "gain",
-)
+_LOCAL = ("loss / log(N+1)", "contrastive")
 
 
 class ModuleRow(NamedTuple):
-    """Results of one module; NaN stands for what was not measured.
+    """Results of one module in one task; NaN for what was not measured.
 
-    Losses are in nats, all others are shares in [0, 1]; `untrained` is the
-    linear probe on the same module before training.
+    Attributes:
+      name: its key, such as "module_3".
+      loss: local loss, in nats.
+      chance_loss: that of a guess, in nats.
+      accuracy: share of positives found, in [0, 1].
+      scores: accuracies of the probes by key, in [0, 1].
     """
 
     name: str
     loss: float
     chance_loss: float
     accuracy: float
-    linear: float
-    grid: float
-    knn: float
-    untrained: float
+    scores: Mapping[str, float]
 
     @property
     def title(self) -> str:
@@ -40,45 +33,81 @@ class ModuleRow(NamedTuple):
         return module_title(self.name)
 
     @property
+    def linear(self) -> float:
+        """The linear probe, which stands for the task."""
+        return self.score(SCORE)
+
+    @property
+    def untrained(self) -> float:
+        """The linear probe of the same network before training."""
+        return self.score(f"{UNTRAINED}{SCORE}")
+
+    @property
     def gain(self) -> float:
         """Linear probe minus that of the untrained network."""
         return self.linear - self.untrained
 
+    def score(self, key: str) -> float:
+        """One result of the probes."""
+        return self.scores.get(key, math.nan)
 
-def module_rows(summary: Mapping[str, Any]) -> list[ModuleRow]:
-    """All modules that were trained or probed, by depth."""
+
+def module_rows(
+    summary: Mapping[str, Any], task: Task | None = None
+) -> list[ModuleRow]:
+    """All modules that were trained or probed, by depth.
+
+    Args:
+      summary: the content of summary.json.
+      task: whose accuracies; None: those of the first one, if any.
+    """
     trained = (summary.get("pretrain") or {}).get("modules") or {}
-    probes = summary.get("probes") or {}
+    if task is None:
+        task = next(iter(tasks(summary)), None)
+    probed = task.modules if task else {}
     rows = []
-    for name in module_names({**trained, **probes}):
-        local, probe = trained.get(name) or {}, probes.get(name) or {}
+    for name in module_names({**trained, **probed}):
+        local, scores = trained.get(name) or {}, probed.get(name) or {}
         rows.append(
             ModuleRow(
                 name=name,
                 loss=as_float(local.get("loss")),
                 chance_loss=as_float(local.get("chance_loss")),
                 accuracy=as_float(local.get("accuracy")),
-                linear=as_float(probe.get("linear_top1")),
-                grid=as_float(probe.get("linear_grid_top1")),
-                knn=as_float(probe.get("knn_top1")),
-                untrained=as_float(probe.get("untrained_linear_top1")),
+                scores={key: as_float(value) for key, value in scores.items()},
             )
         )
     return rows
 
 
+def cell(row: ModuleRow, key: str) -> str:
+    """A result as text."""
+    if key == GAIN:
+        return percent(row.gain, sign=True)
+    return percent(row.score(key))
+
+
 def summarise_table(summary: Mapping[str, Any]) -> str:
-    """The modules as a plain text table, with a line of controls below.
+    """The modules as plain text tables, one a task, controls below each.
 
     Args:
       summary: the content of summary.json; what is missing shows as "-".
     """
-    cells = [_HEADER, *(_cells(row) for row in module_rows(summary))]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [_line(row, widths) for row in cells]
-    lines.insert(1, "-" * len(lines[0]))
-    controls = summary.get("controls") or {}
-    return "\n".join([*lines, _controls_line(controls)])
+    found = tasks(summary)
+    if not found:
+        return _table(module_rows(summary), [], with_local=True)
+    tables = []
+    for index, task in enumerate(found):
+        rows = module_rows(summary, task)
+        table = _table(
+            rows, task.measured(task.words.columns), with_local=not index
+        )
+        controls = ", ".join(
+            f"{title} {percent(value)}"
+            for title, value in task.known_controls()
+        )
+        tables.append(f"{table}\ncontrols: {controls}")
+    return "\n\n".join(tables)
 
 
 def percent(share: float, *, sign: bool = False) -> str:
@@ -88,16 +117,30 @@ def percent(share: float, *, sign: bool = False) -> str:
     return f"{100 * share:+.1f}" if sign else f"{100 * share:.1f} %"
 
 
-def _cells(row: ModuleRow) -> tuple[str, ...]:
+def _table(
+    rows: Sequence[ModuleRow],
+    shown: Sequence[tuple[str, str]],
+    *,
+    with_local: bool,
+) -> str:
+    header = ("module", *(_LOCAL if with_local else ()), *(t for _, t in shown))
+    cells = [
+        (
+            row.title,
+            *(_local(row) if with_local else ()),
+            *(cell(row, key) for key, _ in shown),
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, c)) for c in zip(header, *cells, strict=True)]
+    lines = [_line(line, widths) for line in (header, *cells)]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _local(row: ModuleRow) -> tuple[str, str]:
     return (
-        row.title,
         f"{_number(row.loss)} / {_number(row.chance_loss)}",
         percent(row.accuracy),
-        percent(row.linear),
-        percent(row.grid),
-        percent(row.knn),
-        percent(row.untrained),
-        percent(row.gain, sign=True),
     )
 
 
@@ -108,11 +151,5 @@ def _number(value: float) -> str:
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     first, *others = zip(cells, widths, strict=True)
     padded = [first[0].ljust(first[1])]
-    padded += [cell.rjust(width) for cell, width in others]
+    padded += [text.rjust(width) for text, width in others]
     return "  ".join(padded)
-
-
-def _controls_line(controls: Mapping[str, Any]) -> str:
-    raw = percent(as_float(controls.get("raw_top1")))
-    chance = percent(as_float(controls.get("chance")))
-    return f"controls: linear on raw input {raw}, a guess {chance}"

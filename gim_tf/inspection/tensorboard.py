@@ -11,10 +11,14 @@ subdirectory is named:
     by_depth/linear_top1             accuracy against the module's number; one
                                      run a curve, so that one chart has all:
                                      by_depth_trained, by_depth_untrained and
-                                     the flat by_depth_raw, by_depth_chance
+                                     flat ones of the controls, such as
+                                     by_depth_raw and by_depth_chance
     (HParams)                        one trial a log directory, on the metrics
                                      probe/module_1/linear_top1 and so on
     (Projector)                      see `gim_tf.inspection.projector`
+
+Of the tasks `phone` and `speaker` the tags have the task's name behind the
+first word: probe/phone/module_1/linear_top1, confusion/speaker/last_module.
 """
 
 import os
@@ -29,15 +33,26 @@ from gim_tf.inspection.curves import module_names, module_number, module_title
 from gim_tf.inspection.facts import settings
 
 CONFIGURATION_TAG = "configuration"
-CONFUSION_TAG = "confusion/last_module"
+CONFUSION_TAG = "confusion/{task}last_module"
 PICTURES_TAG = "pictures/{name}"
-PROBE_TAG = "probe/{module}/{result}"
-BY_DEPTH_TAG = "by_depth/{result}"
+PROBE_TAG = "probe/{task}{module}/{result}"
+BY_DEPTH_TAG = "by_depth/{task}{result}"
 
 _UNTRAINED = "untrained_"
 _HPARAM_SECTIONS = ("stack", "training", "view")
-_HPARAM_METRICS = ("linear_top1", "linear_grid_top1", "knn_top1")
-_FLAT_CURVES = {"raw_top1": "raw", "chance": "chance"}
+_HPARAM_METRICS = (
+    "linear_top1",
+    "linear_grid_top1",
+    "knn_top1",
+    "held_out_voice_top1",
+    "linear_stats_top1",
+)
+_FLAT_CURVES = {
+    "raw_top1": "raw",
+    "mfcc_linear_top1": "mfcc",
+    "log_mel_linear_top1": "log_mel",
+    "chance": "chance",
+}
 
 
 def write_configuration(log_dir: str, experiment: Mapping[str, Any]) -> None:
@@ -66,7 +81,7 @@ def write_pictures(
 
 def write_probes(
     log_dir: str,
-    results: Mapping[str, Any],
+    tasks: Mapping[str, Mapping[str, Any]],
     *,
     experiment: Mapping[str, Any],
     step: int = 0,
@@ -75,24 +90,35 @@ def write_probes(
 
     Args:
       log_dir: TensorBoard's log directory of the run.
-      results: the content of probes.json: "modules", "controls" and, where
-        they were measured, "confusion" and "class_names".
+      tasks: of probes.json, by name: "modules", "controls" and, where they
+        were measured, "confusion" and "class_names".
       experiment: `config.to_dict` of the resolved experiment.
       step: training step of the encoder that was probed.
     """
-    probes = results["modules"]
-    _write_hparams_config(log_dir, experiment, probes)
+    _write_hparams_config(log_dir, experiment, tasks)
     with tf.summary.create_file_writer(log_dir).as_default():
-        for module, result, value in _scalars(probes):
-            tag = PROBE_TAG.format(module=module, result=result)
-            tf.summary.scalar(tag, value, step=step)
-        if results.get("confusion"):
-            png = plots.confusion_matrix(
-                results["confusion"], results["class_names"]
-            )
-            _write_png(CONFUSION_TAG, png, step)
+        for task, results in tasks.items():
+            for module, result, value in _scalars(results["modules"]):
+                tag = PROBE_TAG.format(
+                    task=_folder(task), module=module, result=result
+                )
+                tf.summary.scalar(tag, value, step=step)
+            if results.get("confusion"):
+                png = plots.confusion_matrix(
+                    results["confusion"], results["class_names"]
+                )
+                tag = CONFUSION_TAG.format(task=_folder(task))
+                _write_png(tag, png, step)
         hparams.hparams(_hparams(experiment), trial_id=_trial(experiment))
-    _write_by_depth(log_dir, probes, results.get("controls") or {})
+    for task, results in tasks.items():
+        _write_by_depth(
+            log_dir, task, results["modules"], results.get("controls") or {}
+        )
+
+
+def _folder(task: str) -> str:
+    """The task's place in a tag: `class` has none."""
+    return "" if task == "class" else f"{task}/"
 
 
 def _write_png(tag: str, png: bytes, step: int) -> None:
@@ -112,6 +138,7 @@ def _scalars(
 
 def _write_by_depth(
     log_dir: str,
+    task: str,
     probes: Mapping[str, Mapping[str, Any]],
     controls: Mapping[str, Any],
 ) -> None:
@@ -128,15 +155,16 @@ def _write_by_depth(
             value = float(controls[control])
             curves[run] = [(n, depth, value) for n in shown for depth in depths]
     for run, points in curves.items():
-        _write_curve(os.path.join(log_dir, f"by_depth_{run}"), points)
+        directory = os.path.join(log_dir, f"by_depth_{run}")
+        _write_curve(directory, _folder(task), points)
 
 
 def _write_curve(
-    directory: str, points: Sequence[tuple[str, int, float]]
+    directory: str, task: str, points: Sequence[tuple[str, int, float]]
 ) -> None:
     with tf.summary.create_file_writer(directory).as_default():
         for result, depth, value in points:
-            tag = BY_DEPTH_TAG.format(result=result)
+            tag = BY_DEPTH_TAG.format(task=task, result=result)
             tf.summary.scalar(tag, value, step=depth)
 
 
@@ -168,14 +196,15 @@ def _trial(experiment: Mapping[str, Any]) -> str:
 def _write_hparams_config(
     log_dir: str,
     experiment: Mapping[str, Any],
-    probes: Mapping[str, Mapping[str, Any]],
+    tasks: Mapping[str, Mapping[str, Any]],
 ) -> None:
     metrics = [
         hparams.Metric(
-            PROBE_TAG.format(module=module, result=result),
-            display_name=f"{module_title(module)}, {result}",
+            PROBE_TAG.format(task=_folder(task), module=module, result=result),
+            display_name=f"{_folder(task)}{module_title(module)}, {result}",
         )
-        for module, result, _ in _scalars(probes)
+        for task, found in tasks.items()
+        for module, result, _ in _scalars(found["modules"])
         if result in _HPARAM_METRICS
     ]
     names = [hparams.HParam(name) for name in _hparams(experiment)]

@@ -15,6 +15,7 @@ from gim_tf.config import Experiment
 from gim_tf.errors import DataError
 from gim_tf.export.manifest import versions
 from gim_tf.inspection.report import ReportData, render
+from gim_tf.jobs.probed import by_task
 
 PAGE = "report.html"
 SUMMARY = "summary.json"
@@ -28,7 +29,7 @@ class Sources:
     Attributes:
       data: JSON file with "counts", "fingerprint" and "num_rejected".
       training: folder with `pretrain.json`, `history.jsonl`, `pictures/`.
-      probes: folder with `probes.json`.
+      probes: folder with `probes.json`, and `pictures/` if there are any.
       tensorboard: log directory.
       blessing: folder with `verdict.json`; None: nothing was judged.
       pushed: folder with `pushed.json`; None: nothing was pushed.
@@ -77,8 +78,11 @@ def write_report(
         "versions": probes.get("versions") or versions(),
         "data": _data(experiment, _json(sources.data)),
         "pretrain": _json(sources.training, "pretrain.json"),
-        "probes": probes["modules"],
-        "controls": probes["controls"],
+        "probes": by_task(probes["tasks"], "modules"),
+        "controls": by_task(probes["tasks"], "controls"),
+        "probe_counts": {
+            task: found["counts"] for task, found in probes["tasks"].items()
+        },
         "evaluation": _json(sources.evaluation) or None,
         "blessed": bool(verdict.get("blessed", False)),
         "reasons": verdict.get("reasons", []),
@@ -92,9 +96,11 @@ def write_report(
             experiment=config.to_dict(experiment),
             summary=summary,
             history=_history(sources.training),
-            confusion=probes["confusion"],
-            class_names=probes["class_names"],
-            pictures=_pictures(sources.training),
+            tasks=probes["tasks"],
+            pictures={
+                **_pictures(sources.training),
+                **_pictures(sources.probes),
+            },
             execution=execution,
             blessing=verdict,
             overrides=_overrides(experiment),
@@ -158,9 +164,9 @@ def _history(training: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file]
 
 
-def _pictures(training: str) -> dict[str, bytes]:
+def _pictures(folder: str) -> dict[str, bytes]:
     found = {}
-    pattern = os.path.join(training, "pictures", "*.png")
+    pattern = os.path.join(folder, "pictures", "*.png")
     for path in sorted(tf.io.gfile.glob(pattern)):
         with tf.io.gfile.GFile(path, "rb") as file:
             name = os.path.basename(path).removesuffix(".png")

@@ -27,7 +27,11 @@ class LinearHead(NamedTuple):
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """The most likely class of each row: [n, d] -> [n] int64."""
-        return np.argmax(features @ self.kernel + self.bias, axis=-1)
+        return np.argmax(self.logits(features), axis=-1)
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Unnormalised log-probabilities: [n, d] -> [n, c]."""
+        return features @ self.kernel + self.bias
 
 
 def fit_linear_probe(

@@ -1,0 +1,293 @@
+"""Probes of sequences: the tasks `phone` and `speaker`.
+
+Controls: the same network before its first step, two classic features of the
+same signal (`mfcc`, `log_mel`), and the most frequent class.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as Many
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from gim_tf import build
+from gim_tf.config import (
+    Experiment,
+    LinearConfig,
+    SequenceProbeConfig,
+    WindowViewConfig,
+)
+from gim_tf.data import spectra
+from gim_tf.data.alignments import FIELD
+from gim_tf.data.input_pipeline import evaluation_sequences
+from gim_tf.export.saved_model import (
+    Head,
+    save_sequence_classifier,
+    signature_function,
+)
+from gim_tf.jobs.probed import Probed, Save, task_results
+from gim_tf.probes.evaluation import majority_top1
+from gim_tf.probes.linear_probe import LinearHead
+from gim_tf.probes.sequences import (
+    EncodeFrames,
+    Fit,
+    Rows,
+    Sequence,
+    collect_frames,
+    collect_windows,
+    means,
+    score_frames,
+    score_windows,
+)
+
+_LOG = logging.getLogger(__name__)
+_FRAMES = "_frames"
+# Rows of all modules of the paper's network take 3.4 GB at 300,000 frames.
+_MAX_FRAMES = 300_000
+_TRAINED, _UNTRAINED, _CLASSIC = "trained", "untrained", "classic"
+
+
+class _Task(NamedTuple):
+    """What one task found; `rows` are the test split's, by the encoder."""
+
+    results: dict[str, Any]
+    head: LinearHead
+    predicted: np.ndarray
+    rows: Rows
+
+
+def probe_sequences(
+    experiment: Experiment,
+    encoder: Any,
+    train_files: Many[str],
+    test_files: Many[str],
+) -> Probed:
+    """Probes every module of a loaded export; see `gim_tf.jobs.probe`."""
+    splits = _Splits(experiment, train_files, test_files)
+    encoders = {
+        _TRAINED: _exported(encoder),
+        _UNTRAINED: _untrained(experiment),
+        _CLASSIC: _classic,
+    }
+    run = {"phone": _probe_frames, "speaker": _probe_windows}
+    found = {}
+    for task in splits.probe.tasks:
+        _LOG.info("Probing the task %s.", task)
+        found[task] = run[task](splits, encoders)
+    shown = found.get("speaker") or next(iter(found.values()))
+    names = shown.results["class_names"]
+    return Probed(
+        tasks={name: task.results for name, task in found.items()},
+        save=_saver(splits, found),
+        features=shown.rows.features,
+        metadata={
+            "class": [names[label] for label in shown.rows.labels],
+            "recording": [str(index) for index in shown.rows.recordings],
+        },
+        views=None,
+        pictures={},
+    )
+
+
+class _Splits:
+    """The recordings of both splits, and the settings of their probes."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        train_files: Many[str],
+        test_files: Many[str],
+    ) -> None:
+        self.probe, self.view = experiment.probe, experiment.view
+        if not isinstance(self.probe, SequenceProbeConfig) or not isinstance(
+            self.view, WindowViewConfig
+        ):
+            raise TypeError(f"Expected probes of sequences: {self.probe!r}.")
+        self.data = experiment.data
+        self.seed = experiment.training.seed
+        # Frames of the encoder that stand before label 0.
+        hop, first = build.frame_grid(experiment)
+        self.lead = round((FIELD / 2 - first) / hop)
+        decode = build.build_decode_one(experiment)
+        self._train, self._test = (
+            evaluation_sequences(files, decode)
+            for files in (train_files, test_files)
+        )
+
+    def train(self) -> Iterator[Sequence]:
+        """The recordings that probes are fitted on."""
+        return _sequences(self._train)
+
+    def test(self) -> Iterator[Sequence]:
+        """The recordings that they are scored on."""
+        return _sequences(self._test)
+
+    def fit(self, settings: LinearConfig, num_classes: int) -> Fit:
+        """How the probes of one task are fitted."""
+        return Fit(
+            num_classes=num_classes,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            l2=settings.l2,
+            seed=self.seed,
+        )
+
+    def frames(self, kind: str, encode: EncodeFrames) -> tuple[Rows, Rows]:
+        """Labelled frames of both splits, at most `_MAX_FRAMES` of each."""
+        # The classic features have a frame exactly where a label is.
+        lead = 0 if kind == _CLASSIC else self.lead
+
+        def rows(sequences: Callable[[], Iterator[Sequence]]) -> Rows:
+            total = sum(len(one.labels) for one in sequences())
+            return collect_frames(
+                encode,
+                sequences(),
+                lead=lead,
+                alignment=self.probe.alignment,
+                share=_MAX_FRAMES / max(total, _MAX_FRAMES),
+                seed=self.seed,
+            )
+
+        return rows(self.train), rows(self.test)
+
+    def windows(self, kind: str, encode: EncodeFrames) -> tuple[Rows, Rows]:
+        """All windows of both splits, whatever the encoder."""
+        del kind
+        length = self.view.length
+        return (
+            collect_windows(encode, self.train(), length=length),
+            collect_windows(encode, self.test(), length=length),
+        )
+
+
+def _probe_frames(
+    splits: _Splits, encoders: Mapping[str, EncodeFrames]
+) -> _Task:
+    names, probe = splits.data.frame_names, splits.probe
+    fit = splits.fit(probe.phone, len(names))
+    return _probed(
+        encoders,
+        splits.frames,
+        lambda train, test: score_frames(
+            train, test, fit, folds=probe.voice_folds
+        ),
+        names,
+    )
+
+
+def _probe_windows(
+    splits: _Splits, encoders: Mapping[str, EncodeFrames]
+) -> _Task:
+    names = splits.data.class_names
+    fit = splits.fit(splits.probe.speaker, len(names))
+    task = _probed(
+        encoders,
+        splits.windows,
+        lambda train, test: score_windows(train, test, fit),
+        names,
+    )
+    pooled = {name: means(x) for name, x in task.rows.features.items()}
+    return task._replace(rows=task.rows._replace(features=pooled))
+
+
+def _probed(
+    encoders: Mapping[str, EncodeFrames],
+    collect: Callable[[str, EncodeFrames], tuple[Rows, Rows]],
+    score: Callable[[Rows, Rows], Mapping[str, Any]],
+    names: Many[str],
+) -> _Task:
+    """One task, on the features of the encoder and of its controls."""
+    scores: dict[str, Mapping[str, Any]] = {}
+    for kind, encode in encoders.items():
+        train, test = collect(kind, encode)
+        scores[kind] = score(train, test)
+        if kind == _TRAINED:
+            shown = test
+    modules = {
+        name: {
+            **found.accuracies(),
+            **_prefixed("untrained", scores[_UNTRAINED][name].accuracies()),
+        }
+        for name, found in scores[_TRAINED].items()
+    }
+    controls: dict[str, float | None] = {
+        "chance": majority_top1(train.labels, shown.labels)
+    }
+    for name, found in scores[_CLASSIC].items():
+        controls.update(_prefixed(name, found.accuracies()))
+    last = list(scores[_TRAINED].values())[-1]
+    results = task_results(
+        modules,
+        controls,
+        predicted=last.predicted,
+        labels=shown.labels,
+        num_train=len(train.labels),
+        class_names=names,
+    )
+    return _Task(results, last.head, last.predicted, shown)
+
+
+def _prefixed(
+    prefix: str, accuracies: Mapping[str, float | None]
+) -> dict[str, float | None]:
+    return {f"{prefix}_{key}": value for key, value in accuracies.items()}
+
+
+def _sequences(dataset: tf.data.Dataset) -> Iterator[Sequence]:
+    for samples_, label, frame_labels in dataset.as_numpy_iterator():
+        yield Sequence(samples_, int(label), frame_labels)
+
+
+def _exported(encoder: Any) -> EncodeFrames:
+    """Frames by the export's own signature: what is probed is served."""
+    encode = signature_function(encoder, "tensor")
+    return lambda samples_: {
+        key.removesuffix(_FRAMES): value
+        for key, value in encode(samples_).items()
+        if key.endswith(_FRAMES)
+    }
+
+
+def _untrained(experiment: Experiment) -> EncodeFrames:
+    """The same stack as it was before its first step."""
+    frames = build.build_frames(experiment, build.build_stack(experiment))
+    to_grid = build.build_preprocess(experiment).to_grid
+    return tf.function(
+        lambda samples_: frames(to_grid(samples_)),
+        input_signature=[tf.TensorSpec((None, None), tf.float32)],
+        autograph=False,
+    )
+
+
+def _classic(samples_: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {
+        "mfcc": spectra.mfcc(samples_),
+        "log_mel": spectra.log_mel(samples_),
+    }
+
+
+def _saver(splits: _Splits, found: Mapping[str, _Task]) -> Save:
+    def head(task: str) -> Head | None:
+        if task not in found:
+            return None
+        linear = found[task].head
+        names = found[task].results["class_names"]
+        return Head(linear.kernel, linear.bias, names)
+
+    def save(
+        model_dir: Path, directory: Path, facts: Mapping[str, Any]
+    ) -> None:
+        save_sequence_classifier(
+            model_dir,
+            directory,
+            module=list(next(iter(found.values())).results["modules"])[-1],
+            example_head=head("speaker"),
+            frame_head=head("phone"),
+            facts=facts,
+        )
+
+    return save
