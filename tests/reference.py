@@ -1,6 +1,7 @@
 """The paper's equations in slow NumPy: the twins that tests compare with."""
 
 import numpy as np
+import scipy.fft
 
 
 def info_nce(
@@ -235,3 +236,60 @@ def cross_entropy(context, labels, kernel, bias):
         nats.append(np.log(np.exp(scores).sum()) - scores[label])
         right.append(scores.argmax() == label)
     return np.mean(nats), np.mean(right)
+
+
+def mel(frequency):
+    """The HTK Book 3.4, equation 5.13, in natural logarithms."""
+    return 1127 * np.log(1 + frequency / 700)
+
+
+def log_mel(samples, *, rate=16_000, bands=40, low=80.0, high=7600.0):
+    """Log energies of triangular mel bands, one frame and one sum at a time.
+
+    Args:
+      samples: [n]; frame t is of samples 160 t to 160 t + 400.
+
+    Returns:
+      [1 + (n - 400) // 160, bands].
+    """
+    position = np.arange(400)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * position / 400)
+    bins = np.arange(257)
+    dft = np.exp(-2j * np.pi * np.outer(bins, position) / 512)
+    edges = np.linspace(mel(low), mel(high), bands + 2)
+    out = []
+    for start in range(0, len(samples) - 399, 160):
+        frame = samples[start : start + 400].astype(np.float64) * hann
+        power = np.abs(dft @ frame) ** 2
+        energies = []
+        for left, centre, right in zip(
+            edges, edges[1:], edges[2:], strict=False
+        ):
+            place = mel(bins * rate / 512)
+            rising = (place - left) / (centre - left)
+            falling = (right - place) / (right - centre)
+            weight = np.maximum(0, np.minimum(rising, falling))
+            energies.append(weight @ power)
+        out.append(np.log(np.maximum(energies, 1e-8)))
+    return np.array(out)
+
+
+def mfcc(samples):
+    """Thirteen mel cepstra, their slopes, and the slopes of the slopes."""
+    bands = log_mel(samples)
+    # The HTK Book 3.4, equation 5.14: sqrt(2 / M) sum m cos(...).
+    cosines = scipy.fft.dct(bands, type=2, axis=-1) / 2
+    cepstra = np.sqrt(2 / bands.shape[-1]) * cosines[:, :13]
+    slopes = regression(cepstra)
+    return np.concatenate([cepstra, slopes, regression(slopes)], axis=-1)
+
+
+def regression(frames):
+    """The HTK Book 3.4, equation 5.16, with theta = 1, 2; frames: [t, c]."""
+    last = len(frames) - 1
+    out = np.zeros_like(frames)
+    for t in range(len(frames)):
+        for theta in (1, 2):
+            ahead, behind = min(t + theta, last), max(t - theta, 0)
+            out[t] += theta * (frames[ahead] - frames[behind])
+    return out / (2 * (1**2 + 2**2))
