@@ -12,10 +12,11 @@ from PIL import Image
 from gim_tf.errors import DataError
 from gim_tf.inspection import style
 
+ANCHOR = "#e69f00"  # of what predicts
+TARGET = "#56b4e9"  # of what is predicted
+
 _MIN_WIDTH = 1200  # pixels; smaller grids are enlarged by a whole factor
 _GAP = 2  # pixels between the pictures of a grid, before enlarging
-_ANCHOR = "#e69f00"
-_TARGET = "#56b4e9"
 
 
 def to_pixels(
@@ -164,8 +165,8 @@ def _marks(
     reach = prediction_steps + skip_steps
     top, column = max(0, (rows - 1 - reach) // 2), columns // 2
     rows_below = range(top + skip_steps + 1, min(rows, top + reach + 1))
-    return [((top, column), _ANCHOR, "anchor")] + [
-        ((row, column), _TARGET, f"k = {k}")
+    return [((top, column), ANCHOR, "anchor")] + [
+        ((row, column), TARGET, f"k = {k}")
         for k, row in enumerate(rows_below, start=1)
     ]
 

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import cycle
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from gim_tf.inspection import style
+from gim_tf.inspection import phones, style
 from gim_tf.inspection.curves import (
     as_float,
     curve,
@@ -28,8 +30,28 @@ PROBE_PANELS = (
     ("linear_grid_top1", "Linear probe, whole grid"),
     ("knn_top1", "Nearest neighbours"),
 )
+GUESS = "a guess"  # the control that is drawn as chance is elsewhere
+_DASHES = (":", "-.", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)))  # of the others
+_LEGEND_COLUMNS = 5
 _ANNOTATED_CLASSES = 15  # beyond these the numbers in the cells are unreadable
 _NAMED_CLASSES = 60
+_NARROW_NAME = 3  # characters that fit above a column of so many classes
+_WIDE_GROUP = 3  # columns that a group's name fits above
+
+
+class Panel(NamedTuple):
+    """One of the charts side by side in `accuracy_by_depth`.
+
+    Attributes:
+      key: of the accuracy in a module's results.
+      title: of the chart.
+      controls: accuracies of what has no depth, by the name that readers see,
+        `GUESS` for chance; None is left out.
+    """
+
+    key: str
+    title: str
+    controls: Mapping[str, Any]
 
 
 def loss_curves(history: History, chance: Mapping[str, float]) -> bytes:
@@ -67,22 +89,44 @@ def probe_accuracy(probes: Probes, controls: Mapping[str, Any]) -> bytes:
         `PROBE_PANELS`, each also with the prefix "untrained_".
       controls: "raw_top1" and "chance", each may be missing.
     """
-    panels = [
-        (key, title)
-        for key, title in PROBE_PANELS
-        if any(key in result for result in probes.values())
+    lines = {
+        "raw input, linear": controls.get("raw_top1"),
+        GUESS: controls.get("chance"),
+    }
+    return accuracy_by_depth(
+        probes, [Panel(key, title, lines) for key, title in PROBE_PANELS]
+    )
+
+
+def accuracy_by_depth(probes: Probes, panels: Sequence[Panel]) -> bytes:
+    """Accuracy by depth, trained and untrained, against any controls.
+
+    Args:
+      probes: by module, accuracies in [0, 1] under the keys of the panels,
+        each also with the prefix "untrained_".
+      panels: left to right; one that no module has a value for is left out.
+    """
+    shown = [
+        panel
+        for panel in panels
+        if any(panel.key in result for result in probes.values())
     ]
-    figure, axes = style.new_figure(3.9, max(len(panels), 1), share_y=True)
-    for ax, (key, title) in zip(axes, panels, strict=False):
-        _draw_probe(ax, probes, controls, key)
-        style.label(ax, x="module (depth)", title=title)
+    figure, axes = style.new_figure(3.9, max(len(shown), 1), share_y=True)
+    for ax, panel in zip(axes, shown, strict=False):
+        _draw_probe(ax, probes, panel.key)
+        _draw_controls(ax, panel, shown)
+        style.label(ax, x="module (depth)", title=panel.title)
     axes[0].set_ylabel("test accuracy", color=style.INK, fontsize=10)
-    handles, names = axes[0].get_legend_handles_labels()
+    handles = {
+        name: handle
+        for ax in axes
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(
-        handles,
-        names,
+        handles.values(),
+        handles.keys(),
         loc="outside lower center",
-        ncols=len(names),
+        ncols=min(len(handles), _LEGEND_COLUMNS),
         frameon=False,
         fontsize=9.5,
     )
@@ -92,25 +136,34 @@ def probe_accuracy(probes: Probes, controls: Mapping[str, Any]) -> bytes:
 def confusion_matrix(
     counts: Sequence[Sequence[int]], class_names: Sequence[str]
 ) -> bytes:
-    """What each true class (a row) is taken for, as shares of the row."""
+    """What each true class (a row) is taken for, as shares of the row.
+
+    Phones stand beside their like. Among many classes a small share has more
+    than its share of colour, and a row without examples is grey.
+    """
     table = np.asarray(counts, dtype=float)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1.0)
-    figure, (ax,) = style.new_figure(6.6)
-    ax.grid(visible=False)
-    shown = ax.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    bar = figure.colorbar(shown, ax=ax, shrink=0.8, pad=0.02)
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    bar.set_label("share of the true class", color=style.INK, fontsize=10)
-    bar.ax.set_frame_on(False)
-    if len(class_names) <= _NAMED_CLASSES:
-        size = 9.5 if len(class_names) <= _ANNOTATED_CLASSES else 6
-        places = range(len(class_names))
-        plain = {"parse_math": False}  # a "$" in a name is a dollar
-        ax.set_xticks(places, class_names, rotation=45, ha="right", **plain)
-        ax.set_yticks(places, class_names, **plain)
-        ax.tick_params(labelsize=size, length=0)
     if len(class_names) <= _ANNOTATED_CLASSES:
-        _write_cells(ax, shares)
+        figure, (ax,) = style.new_figure(6.6)
+        norm = PowerNorm(1.0, vmin=0.0, vmax=1.0)
+        _draw_shares(ax, shares, norm)
+        _name_classes(ax, class_names, size=9.5, rotation=45)
+        _write_cells(ax, shares, norm, least=0.005, size=9)
+    else:
+        order, groups = phones.arrange(class_names)
+        shares[table.sum(axis=1) == 0] = np.nan
+        shares = shares[np.ix_(order, order)]
+        is_named = len(class_names) <= _NAMED_CLASSES
+        figure, (ax,) = style.new_figure(8.4 if is_named else 6.6)
+        norm = PowerNorm(0.5, vmin=0.0, vmax=1.0)
+        _draw_shares(ax, shares, norm)
+        if is_named:
+            names = [class_names[label] for label in order]
+            longest = max(map(len, names))
+            rotation = 0 if longest <= _NARROW_NAME else 90
+            _name_classes(ax, names, size=8, rotation=rotation)
+            _write_cells(ax, shares, norm, least=0.095, size=6)
+        _draw_groups(ax, groups)
     style.label(ax, x="predicted class", y="true class")
     return style.png(figure)
 
@@ -204,9 +257,7 @@ def time_and_memory(execution: Sequence[Mapping[str, Any]]) -> bytes:
     return style.png(figure)
 
 
-def _draw_probe(
-    ax: Axes, probes: Probes, controls: Mapping[str, Any], key: str
-) -> None:
+def _draw_probe(ax: Axes, probes: Probes, key: str) -> None:
     names = module_names(probes)
     depth = [module_number(name) for name in names]
     trained = [as_float(probes[name].get(key)) for name in names]
@@ -227,25 +278,34 @@ def _draw_probe(
         ax.plot(x, y, style.module_marker(name), color=colour, markersize=8)
         if math.isfinite(y):
             _write_value(ax, x, y, colour)
-    _draw_controls(ax, controls)
     ax.set_xticks(depth)
     ax.set_xlim(min(depth) - 0.45, max(depth) + 0.45)
     ax.set_ylim(0.0, 1.05)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
-def _draw_controls(ax: Axes, controls: Mapping[str, Any]) -> None:
-    lines = (
-        ("raw_top1", "raw input, linear", style.RAW, ":"),
-        ("chance", "a guess", style.CHANCE, "--"),
-    )
-    for key, name, colour, dash in lines:
-        value = as_float(controls.get(key))
-        if math.isfinite(value):
-            text = f"{name} ({value:.1%})"
-            ax.axhline(
-                value, color=colour, linestyle=dash, linewidth=1.4, label=text
-            )
+def _draw_controls(ax: Axes, panel: Panel, panels: Sequence[Panel]) -> None:
+    """Horizontal lines; a value that all panels share is in the legend."""
+    names = list(dict.fromkeys(name for p in panels for name in p.controls))
+    dashes = dict(zip((n for n in names if n != GUESS), cycle(_DASHES)))
+    ends = []
+    for name in names:
+        values = {as_float(p.controls.get(name)) for p in panels}
+        value = as_float(panel.controls.get(name))
+        if not math.isfinite(value):
+            continue
+        colour = style.CHANCE if name == GUESS else style.RAW
+        is_shared = len(values) == 1
+        ax.axhline(
+            value,
+            color=colour,
+            linestyle=dashes.get(name, "--"),
+            linewidth=1.4,
+            label=f"{name} ({value:.1%})" if is_shared else name,
+        )
+        if not is_shared:
+            ends.append((value, f"{100 * value:.1f}", colour))
+    style.write_at_right(ax, ends)
 
 
 def _write_value(ax: Axes, x: float, y: float, colour: str) -> None:
@@ -262,18 +322,69 @@ def _write_value(ax: Axes, x: float, y: float, colour: str) -> None:
     )
 
 
-def _write_cells(ax: Axes, shares: np.ndarray) -> None:
+def _draw_shares(ax: Axes, shares: np.ndarray, norm: PowerNorm) -> None:
+    ax.grid(visible=False)
+    ax.set_facecolor(style.FAINT)  # of rows that have no shares
+    shown = ax.imshow(shares, cmap="Blues", norm=norm)
+    bar = ax.figure.colorbar(shown, ax=ax, shrink=0.8, pad=0.02)
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    bar.set_label("share of the true class", color=style.INK, fontsize=10)
+    bar.ax.set_frame_on(False)
+
+
+def _name_classes(
+    ax: Axes, names: Sequence[str], *, size: float, rotation: int
+) -> None:
+    places = range(len(names))
+    plain = {"parse_math": False}  # a "$" in a name is a dollar
+    side = "right" if rotation == 45 else "center"
+    ax.set_xticks(places, names, rotation=rotation, ha=side, **plain)
+    ax.set_yticks(places, names, **plain)
+    ax.tick_params(labelsize=size, length=0)
+
+
+def _write_cells(
+    ax: Axes,
+    shares: np.ndarray,
+    norm: PowerNorm,
+    *,
+    least: float,
+    size: float,
+) -> None:
+    """Shares from `least` on in percent, white where the cell is dark."""
     for (row, column), share in np.ndenumerate(shares):
-        if share >= 0.005:
+        if share >= least:
             ax.text(
                 column,
                 row,
                 f"{100 * share:.0f}",
                 ha="center",
                 va="center",
-                fontsize=9,
-                color="white" if share > 0.55 else style.INK,
+                fontsize=size,
+                color="white" if norm(share) > 0.55 else style.INK,
             )
+
+
+def _draw_groups(ax: Axes, groups: Sequence[tuple[str, int]]) -> None:
+    """Names groups of classes above their columns, lines between them."""
+    start = 0
+    for name, count in groups:
+        if start:
+            for draw in (ax.axhline, ax.axvline):
+                draw(start - 0.5, color=style.MUTED, linewidth=0.8)
+        is_narrow = count < _WIDE_GROUP
+        ax.annotate(
+            name,
+            (start + (count - 1) / 2, -0.5),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            rotation=90 if is_narrow else 0,
+            color=style.MUTED,
+            fontsize=8.5,
+            annotation_clip=False,
+        )
+        start += count
 
 
 def _bar_text(row: Mapping[str, Any], value: float) -> str:

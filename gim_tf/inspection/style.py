@@ -50,11 +50,29 @@ def new_figure(
     height: float, columns: int = 1, *, share_y: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """A white figure of the report's width with one row of styled axes."""
+    return new_grid([height], columns, share_y=share_y)
+
+
+def new_grid(
+    heights: Sequence[float],
+    columns: int = 1,
+    *,
+    share_x: bool = False,
+    share_y: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """The same with a row of axes for each height in inches, row by row."""
     figure = Figure(
-        figsize=(WIDTH, height), layout="constrained", facecolor="white"
+        figsize=(WIDTH, sum(heights)), layout="constrained", facecolor="white"
     )
     FigureCanvasAgg(figure)
-    grid = figure.subplots(1, columns, squeeze=False, sharey=share_y)
+    grid = figure.subplots(
+        len(heights),
+        columns,
+        squeeze=False,
+        sharex=share_x,
+        sharey=share_y,
+        height_ratios=heights,
+    )
     axes = list(itertools.chain(*grid))
     for ax in axes:
         style_axes(ax)

@@ -4,7 +4,9 @@ Tags are stable, in the run that the log directory itself is unless a
 subdirectory is named:
 
     configuration                    text: every setting of the experiment
-    pictures/NAME                    a picture, such as pictures/views
+    pictures/NAME                    a picture, such as pictures/views or
+                                     pictures/spectrograms
+    audio/NAME                       a recording, such as audio/window_1
     probe/module_1/linear_top1       accuracy, at the step of the encoder; also
                                      every other result of the probes
     confusion/last_module            a picture
@@ -25,6 +27,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
@@ -33,6 +36,7 @@ from gim_tf.inspection.curves import module_names, module_number, module_title
 from gim_tf.inspection.facts import settings
 
 CONFIGURATION_TAG = "configuration"
+AUDIO_TAG = "audio/{name}"
 CONFUSION_TAG = "confusion/{task}last_module"
 PICTURES_TAG = "pictures/{name}"
 PROBE_TAG = "probe/{task}{module}/{result}"
@@ -77,6 +81,28 @@ def write_pictures(
     with tf.summary.create_file_writer(log_dir).as_default():
         for name, png in pictures.items():
             _write_png(PICTURES_TAG.format(name=name), png, step)
+
+
+def write_audio(
+    log_dir: str,
+    recordings: Mapping[str, np.ndarray],
+    sample_rate: int,
+    *,
+    step: int = 0,
+) -> None:
+    """Writes recordings to listen to, as WAV files of 16 bits.
+
+    Args:
+      log_dir: TensorBoard's log directory of the run.
+      recordings: by name, [n] float32 in [-1, 1]; what is beyond is clipped.
+      sample_rate: in Hz, of all of them.
+      step: training step that they belong to.
+    """
+    with tf.summary.create_file_writer(log_dir).as_default():
+        for name, samples in recordings.items():
+            tag = AUDIO_TAG.format(name=name)
+            clipped = np.clip(samples, -1.0, 1.0)[np.newaxis, :, np.newaxis]
+            tf.summary.audio(tag, clipped, sample_rate, step=step)
 
 
 def write_probes(

@@ -13,7 +13,7 @@ import tensorflow as tf
 from gim_tf import build, config
 from gim_tf.config import BlessingConfig, Experiment, ProbeConfig
 from gim_tf.data import records
-from gim_tf.data.input_pipeline import TrainingData, training_batches
+from gim_tf.data.input_pipeline import training_batches
 from gim_tf.errors import CheckpointError
 from gim_tf.inspection import samples, tensorboard
 from gim_tf.stack import GIMStack
@@ -74,8 +74,12 @@ def pretrain(
         start = _start(checkpoints, resume)
         settings = _loop_settings(experiment)
         _check_work_left(start, settings, run)
-        shown = _write_pictures(experiment, data, run.path / "pictures")
-        tensorboard.write_pictures(str(tensorboard_dir), shown)
+        samples.write_training_samples(
+            experiment,
+            next(training_batches(data, 0)).x,
+            directory=run.path / "pictures",
+            tensorboard_dir=str(tensorboard_dir),
+        )
         tensorboard.write_configuration(
             str(tensorboard_dir), config.to_dict(experiment)
         )
@@ -219,20 +223,3 @@ def _check_work_left(
             f"The checkpoint is of step {start} and training.num_steps ends "
             f"at step {end}; raise it, or take an earlier checkpoint."
         )
-
-
-def _write_pictures(
-    experiment: Experiment, data: TrainingData, directory: Path
-) -> dict[str, bytes]:
-    """What the modules see, for the report; PNG bytes by name."""
-    objective = experiment.stack.objective
-    found = samples.training_pictures(
-        experiment.view,
-        next(training_batches(data, 0)).x,
-        prediction_steps=getattr(objective, "prediction_steps", 0),
-        skip_steps=getattr(objective, "skip_steps", 0),
-    )
-    directory.mkdir(exist_ok=True)
-    for name, png in found.items():
-        (directory / f"{name}.png").write_bytes(png)
-    return found
