@@ -91,9 +91,19 @@ def denormalise(windows: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
 
 
 def _decode_wav(encoded: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
-    samples, rate = tf.audio.decode_wav(encoded, desired_channels=1)
-    with tf.control_dependencies([_check_rate(rate, view)]):
-        return tf.squeeze(samples, -1)
+    is_wav = tf.debugging.Assert(
+        tf.equal(tf.strings.substr(encoded, 0, 4), b"RIFF"),
+        ["Expected a WAV file; FLAC needs a model of the FLAC variant"],
+    )
+    with tf.control_dependencies([is_wav]):
+        samples, rate = tf.audio.decode_wav(tf.identity(encoded))
+    channels = tf.shape(samples)[1]
+    # Told to give one channel, the decoder drops the others without a word.
+    has_one = tf.debugging.Assert(
+        tf.equal(channels, 1), ["Expected one channel, received", channels]
+    )
+    with tf.control_dependencies([has_one, _check_rate(rate, view)]):
+        return samples[:, 0]
 
 
 def _decode_flac(encoded: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
@@ -103,6 +113,8 @@ def _decode_flac(encoded: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
 
 
 def _check_rate(rate: tf.Tensor, view: WindowViewConfig) -> tf.Operation:
-    return tf.debugging.assert_equal(
-        rate, view.sample_rate, "The recording has another sample rate."
+    expected = view.sample_rate
+    return tf.debugging.Assert(
+        tf.equal(rate, expected),
+        [f"Expected a sample rate of {expected}, received", rate],
     )

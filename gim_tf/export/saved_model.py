@@ -8,31 +8,38 @@ from typing import Any
 
 import tensorflow as tf
 
+from gim_tf.data import flac
 from gim_tf.errors import ExportError
+from gim_tf.export.flac_variant import FlacVariant
+from gim_tf.export.heads import Head
+from gim_tf.export.inputs import Servable
 from gim_tf.export.manifest import (
     read_manifest,
     verify_manifest,
     write_manifest,
 )
-from gim_tf.export.signatures import Classifier, Encoder
+from gim_tf.export.sequences import SequenceClassifier
+from gim_tf.export.signatures import Classifier
 
 EXPERIMENT_ASSET = Path("assets.extra") / "experiment.json"
+REQUIRES = "requires"
+"""Key of the manifest: packages whose operations the graph holds."""
 
 
 def save_encoder(
-    encoder: Encoder, directory: str | Path, facts: Mapping[str, Any]
+    encoder: Servable, directory: str | Path, facts: Mapping[str, Any]
 ) -> None:
     """Writes the encoder, its configuration and its manifest.
 
     Args:
-      encoder: see `Encoder` for the signatures.
+      encoder: see `Encoder` and `SequenceEncoder` for the signatures.
       directory: replaced if it exists.
       facts: recorded in the manifest; `facts["experiment"]` also as an asset.
 
     Raises:
       ExportError: it could not be written.
     """
-    _save(encoder, encoder.signatures(), Path(directory), facts)
+    _save(encoder, Path(directory), facts)
 
 
 def load_encoder(directory: str | Path) -> Any:
@@ -42,21 +49,29 @@ def load_encoder(directory: str | Path) -> Any:
       What `tf.saved_model.load` returns: call `.signatures[name](...)`.
 
     Raises:
-      ExportError: missing, incomplete or altered.
+      ExportError: missing, incomplete or altered, or a package that it
+        requires is not installed.
     """
-    verify_manifest(directory)
+    manifest = verify_manifest(directory)
+    if flac.PACKAGE in manifest.get(REQUIRES, ()):
+        _register_flac(directory)
     try:
         return tf.saved_model.load(str(directory))
     except (OSError, tf.errors.OpError, ValueError) as error:
         raise ExportError(f"{directory} cannot be loaded: {error}.") from error
 
 
+def input_name(loaded: Any, signature: str) -> str:
+    """Name of the only input of a signature."""
+    (name,) = loaded.signatures[signature].structured_input_signature[1]
+    return name
+
+
 def signature_function(
     loaded: Any, name: str
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """A signature of one input as a function of one positional argument."""
-    signature = loaded.signatures[name]
-    (argument,) = signature.structured_input_signature[1]
+    signature, argument = loaded.signatures[name], input_name(loaded, name)
     return lambda batch: signature(**{argument: batch})
 
 
@@ -84,37 +99,117 @@ def save_classifier(
       class_names: c names.
       facts: added to the encoder's own in the manifest.
     """
-    known = read_manifest(encoder_directory)
+    head = Head(kernel, bias, class_names)
+    _save_again(
+        encoder_directory,
+        directory,
+        lambda encoder: Classifier(encoder, module=module, head=head),
+        facts,
+    )
+
+
+def save_sequence_classifier(
+    encoder_directory: str | Path,
+    directory: str | Path,
+    *,
+    module: str,
+    example_head: Head | None = None,
+    frame_head: Head | None = None,
+    facts: Mapping[str, Any],
+) -> None:
+    """Writes an exported encoder of recordings again, with heads beside it.
+
+    See `save_classifier`, and `SequenceClassifier` for the signatures.
+
+    Args:
+      encoder_directory: of the export that was probed.
+      directory: replaced if it exists.
+      module: key of the representation that the heads read.
+      example_head: of whole recordings; or None.
+      frame_head: of single frames; or None, but not both.
+      facts: added to the encoder's own in the manifest.
+    """
+    _save_again(
+        encoder_directory,
+        directory,
+        lambda encoder: SequenceClassifier(
+            encoder,
+            module=module,
+            example_head=example_head,
+            frame_head=frame_head,
+        ),
+        facts,
+    )
+
+
+def save_flac_variant(
+    model_directory: str | Path, directory: str | Path
+) -> None:
+    """Writes an export of recordings again, to decode FLAC besides WAV.
+
+    Graph and weights are those of the loaded export. The copy loads only where
+    tensorflow-io is imported, as its manifest says; `load_encoder` does that.
+
+    Args:
+      model_directory: an encoder, with or without heads.
+      directory: replaced if it exists.
+
+    Raises:
+      ExportError: an export of something else, or no tensorflow-io.
+    """
+    _register_flac(directory)
+    try:
+        _save_again(
+            model_directory,
+            directory,
+            FlacVariant,
+            {REQUIRES: [flac.PACKAGE]},
+        )
+    except ValueError as error:
+        raise ExportError(
+            f"{model_directory} has no FLAC variant, it is no export of an "
+            f"encoder of recordings: {error}"
+        ) from error
+
+
+def _register_flac(directory: str | Path) -> None:
+    try:
+        flac.register_operations()
+    except ImportError as error:
+        raise ExportError(
+            f"{directory} needs {flac.PACKAGE}, which cannot be imported "
+            f"({str(error).splitlines()[0]}); install it, or use the export "
+            "without FLAC."
+        ) from error
+
+
+def _save_again(
+    source: str | Path,
+    directory: str | Path,
+    around: Callable[[Any], Servable],
+    facts: Mapping[str, Any],
+) -> None:
+    """Writes what is made around a loaded export; facts are added to its own.
+
+    What the export's files were is left out: the copy has its own.
+    """
+    known = read_manifest(source)
     inherited = {
         key: value
         for key, value in known.items()
         if key not in ("files", "versions")
     }
-    classifier = Classifier(
-        load_encoder(encoder_directory),
-        module=module,
-        kernel=kernel,
-        bias=bias,
-        class_names=class_names,
-    )
-    _save(
-        classifier,
-        classifier.signatures(),
-        Path(directory),
-        {**inherited, **facts},
-    )
+    module = around(load_encoder(source))
+    _save(module, Path(directory), {**inherited, **facts})
 
 
-def _save(
-    module: tf.Module,
-    signatures: Mapping[str, Any],
-    directory: Path,
-    facts: Mapping[str, Any],
-) -> None:
+def _save(module: Servable, directory: Path, facts: Mapping[str, Any]) -> None:
     partial = directory.with_name(f"{directory.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        tf.saved_model.save(module, str(partial), signatures=dict(signatures))
+        tf.saved_model.save(
+            module, str(partial), signatures=module.signatures()
+        )
         asset = partial / EXPERIMENT_ASSET
         asset.parent.mkdir(exist_ok=True)
         asset.write_text(

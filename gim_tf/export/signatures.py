@@ -9,14 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
-from gim_tf.data import records
+from gim_tf.export.heads import Classes, Head
+from gim_tf.export.inputs import (
+    EXAMPLES,
+    Features,
+    encoded,
+    frozen,
+    not_empty,
+    strings,
+)
 from gim_tf.stack import GIMStack
-
-Features = dict[str, tf.Tensor]
 
 BYTES = "image_bytes"  # a name in _bytes makes REST accept {"b64": ...}
 TENSOR = "images"
-EXAMPLES = "examples"
 
 
 class Encoder(tf.Module):
@@ -48,28 +53,24 @@ class Encoder(tf.Module):
         example_shape: Sequence[int],
     ) -> None:
         super().__init__()
-        self.frozen = [
-            variable.value
-            for module in stack.gim_modules
-            for variable in module.encoding_variables
-        ]
+        self.frozen = frozen(stack)
         decoded = tf.TensorSpec((None, *example_shape), tf.float32, TENSOR)
 
         @tf.function(input_signature=[decoded], autograph=False)
         def tensor(images: tf.Tensor) -> Features:
-            return stack(to_grid(_not_empty(images)))
+            return stack(to_grid(not_empty(images)))
 
         @tf.function(input_signature=[decoded], autograph=False)
         def grid(images: tf.Tensor) -> Features:
-            return stack.grids(to_grid(_not_empty(images)))
+            return stack.grids(to_grid(not_empty(images)))
 
-        @tf.function(input_signature=[_strings(BYTES)], autograph=False)
+        @tf.function(input_signature=[strings(BYTES)], autograph=False)
         def image_bytes(image_bytes: tf.Tensor) -> Features:
-            return tensor(decode(_not_empty(image_bytes)))
+            return tensor(decode(not_empty(image_bytes)))
 
-        @tf.function(input_signature=[_strings(EXAMPLES)], autograph=False)
+        @tf.function(input_signature=[strings(EXAMPLES)], autograph=False)
         def examples(examples: tf.Tensor) -> Features:
-            return image_bytes(_encoded(examples))
+            return image_bytes(encoded(examples))
 
         self.tensor = tensor
         self.grid = grid
@@ -99,42 +100,23 @@ class Classifier(tf.Module):
     Args:
       encoder: what `tf.saved_model.load` returned for an `Encoder`.
       module: key of the representation that the head reads.
-      kernel: [d, c] float32.
-      bias: [c] float32.
-      class_names: c names.
+      head: the classifier.
     """
 
-    def __init__(
-        self,
-        encoder: tf.Module,
-        *,
-        module: str,
-        kernel: tf.Tensor,
-        bias: tf.Tensor,
-        class_names: Sequence[str],
-    ) -> None:
+    def __init__(self, encoder: tf.Module, *, module: str, head: Head) -> None:
         super().__init__()
         self.encoder = encoder
-        self.kernel = tf.Variable(kernel, trainable=False, name="kernel")
-        self.bias = tf.Variable(bias, trainable=False, name="bias")
-        # The embedded files, if any, are variables' initial values only.
-        names = tf.constant(list(class_names))
+        self.classes = classes = Classes(head)
         encode: Mapping[str, Callable] = encoder.signatures
 
-        @tf.function(input_signature=[_strings(BYTES)], autograph=False)
+        @tf.function(input_signature=[strings(BYTES)], autograph=False)
         def classify(image_bytes: tf.Tensor) -> Features:
             features = encode["serving_default"](image_bytes=image_bytes)
-            logits = tf.matmul(features[module], self.kernel) + self.bias
-            index = tf.argmax(logits, -1)
-            return {
-                "scores": tf.nn.softmax(logits),
-                "class_index": index,
-                "class_name": tf.gather(names, index),
-            }
+            return classes(features[module])
 
-        @tf.function(input_signature=[_strings(EXAMPLES)], autograph=False)
+        @tf.function(input_signature=[strings(EXAMPLES)], autograph=False)
         def classify_examples(examples: tf.Tensor) -> Features:
-            return classify(_encoded(examples))
+            return classify(encoded(examples))
 
         self.classify = classify
         self.classify_examples = classify_examples
@@ -146,21 +128,3 @@ class Classifier(tf.Module):
             "classify": self.classify,
             "classify_examples": self.classify_examples,
         }
-
-
-def _strings(name: str) -> tf.TensorSpec:
-    return tf.TensorSpec((None,), tf.string, name)
-
-
-def _encoded(examples: tf.Tensor) -> tf.Tensor:
-    # The other features may be absent: they are not needed to encode.
-    wanted = {"encoded": records.FEATURES["encoded"]}
-    return tf.io.parse_example(_not_empty(examples), wanted)["encoded"]
-
-
-def _not_empty(batch: tf.Tensor) -> tf.Tensor:
-    check = tf.debugging.assert_positive(
-        tf.shape(batch)[0], "The batch is empty; send at least one example."
-    )
-    with tf.control_dependencies([check]):
-        return tf.identity(batch)

@@ -1,15 +1,44 @@
 """The job `embed`: representations of a few files, by an exported encoder."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from gim_tf.data.sources.verify import UnreadableError
+from gim_tf.data.wav import to_wav
 from gim_tf.errors import DataError
-from gim_tf.export.saved_model import load_encoder, signature_function
+from gim_tf.export import sequences, signatures
+from gim_tf.export.saved_model import (
+    input_name,
+    load_encoder,
+    signature_function,
+)
 
-_BATCH = 64
+
+class _Kind(NamedTuple):
+    """What an encoder takes.
+
+    Attributes:
+      formats: of the files, for a message.
+      prepare: from a file's bytes to those that the encoder decodes.
+      batch: files that are encoded at once.
+    """
+
+    formats: str
+    prepare: Callable[[bytes], bytes]
+    batch: int
+
+
+_KINDS = {
+    signatures.BYTES: _Kind("PNG, JPEG, BMP or GIF", lambda file: file, 64),
+    # Encoded one after the other in any case: one at a time takes less memory.
+    sequences.BYTES: _Kind("WAV, FLAC or OGG file", to_wav, 1),
+}
+_REASON = re.compile(r"assertion failed: \[(.*)\]")
 
 
 def embed(
@@ -18,7 +47,8 @@ def embed(
     """Writes `output` (.npz): `id` [n] and one array [n, d] a module.
 
     Args:
-      files: encoded files, as the encoder's `serving_default` reads them.
+      files: as the encoder's `serving_default` reads them; recordings may be
+        of any format that soundfile reads.
       model_dir: an exported encoder.
       output: replaced if it exists.
 
@@ -30,18 +60,21 @@ def embed(
         output cannot be written.
       ExportError: the export is missing or altered.
     """
-    encode = signature_function(load_encoder(model_dir), "serving_default")
+    loaded = load_encoder(model_dir)
+    encode = signature_function(loaded, "serving_default")
+    kind = _KINDS[input_name(loaded, "serving_default")]
     features: dict[str, list[np.ndarray]] = {}
-    for start in range(0, len(files), _BATCH):
-        chunk = files[start : start + _BATCH]
-        encoded = [_bytes(file) for file in chunk]
+    for start in range(0, len(files), kind.batch):
+        chunk = files[start : start + kind.batch]
+        encoded = [_prepared(file, kind) for file in chunk]
         try:
             found = encode(tf.constant(encoded))
         except tf.errors.InvalidArgumentError:
-            _name_undecodable(encode, chunk, encoded)
+            _name_undecodable(encode, kind, chunk, encoded)
             raise
         for name, values in found.items():
-            features.setdefault(name, []).append(values.numpy())
+            if values.shape.rank == 2:  # neither frames nor their number
+                features.setdefault(name, []).append(values.numpy())
     arrays = {name: np.concatenate(v) for name, v in sorted(features.items())}
     try:
         with Path(output).open("wb") as file:
@@ -51,15 +84,18 @@ def embed(
     return len(files)
 
 
-def _bytes(file: str | Path) -> bytes:
+def _prepared(file: str | Path, kind: _Kind) -> bytes:
     try:
-        return Path(file).read_bytes()
+        return kind.prepare(Path(file).read_bytes())
     except OSError as error:
         raise DataError(f"Cannot read {file}: {error.strerror}.") from error
+    except UnreadableError as error:
+        raise DataError(f"{file} cannot be decoded: {error}.") from error
 
 
 def _name_undecodable(
     encode: Callable[[tf.Tensor], object],
+    kind: _Kind,
     files: Sequence[str | Path],
     encoded: Sequence[bytes],
 ) -> None:
@@ -68,7 +104,10 @@ def _name_undecodable(
         try:
             encode(tf.constant([content]))
         except tf.errors.InvalidArgumentError as error:
-            raise DataError(
-                f"{file} cannot be decoded: it is no PNG, JPEG, BMP or GIF, "
-                "or it is damaged."
-            ) from error
+            reason = _REASON.search(error.message)
+            why = (
+                reason[1].replace("] [", " ")
+                if reason
+                else f"it is no {kind.formats}, or it is damaged"
+            )
+            raise DataError(f"{file} cannot be decoded: {why}.") from error

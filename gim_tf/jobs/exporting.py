@@ -1,11 +1,15 @@
 """The job `export`: from a run directory to a SavedModel."""
 
+import itertools
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from gim_tf import build, config
-from gim_tf.config import Experiment
+from gim_tf.config import Experiment, PatchViewConfig, WindowViewConfig
 from gim_tf.errors import CheckpointError
-from gim_tf.export.saved_model import save_encoder
+from gim_tf.export.inputs import Servable
+from gim_tf.export.saved_model import save_encoder, save_flac_variant
+from gim_tf.export.sequences import SequenceEncoder
 from gim_tf.export.signatures import Encoder
 from gim_tf.stack import GIMStack
 from gim_tf.training.checkpoints import RunCheckpoints
@@ -13,25 +17,36 @@ from gim_tf.training.run_directory import RunDirectory
 from gim_tf.training.schedules import total_steps
 
 
+class _Exported(NamedTuple):
+    encoder: Servable
+    facts: dict[str, Any]
+
+
 def export(
-    experiment: Experiment, run_dir: str | Path, model_dir: str | Path
+    experiment: Experiment,
+    run_dir: str | Path,
+    model_dir: str | Path,
+    *,
+    flac_dir: str | Path | None = None,
 ) -> None:
     """Writes the encoder of a run's last checkpoint as a SavedModel.
 
+    Args:
+      experiment: what was trained.
+      run_dir: of the run.
+      model_dir: replaced if it exists.
+      flac_dir: where to write the same encoder once more, as one that decodes
+        FLAC too; see `save_flac_variant`.
+
     Raises:
       CheckpointError: see `restored`.
-      ExportError: the SavedModel could not be written.
+      ExportError: the SavedModel could not be written, or it is none of
+        recordings and `flac_dir` is given.
     """
     stack, step = restored(experiment, run_dir)
-    preprocess = build.build_preprocess(experiment)
-    encoder = Encoder(
-        stack,
-        decode=preprocess.decode,
-        to_grid=preprocess.to_grid,
-        example_shape=preprocess.example_shape,
-    )
+    encoder, facts = _KINDS[type(experiment.view)](experiment, stack)
     run = RunDirectory(run_dir)
-    facts = {
+    facts |= {
         "experiment": config.to_dict(experiment),
         "step": step,
         "data_fingerprint": run.config()["data_fingerprint"],
@@ -39,6 +54,8 @@ def export(
     if imported := run.imported():
         facts["imported"] = imported
     save_encoder(encoder, model_dir, facts)
+    if flac_dir is not None:
+        save_flac_variant(model_dir, flac_dir)
 
 
 def restored(
@@ -60,3 +77,49 @@ def restored(
             f"(the newest is of step {step}); run `gim pretrain` to the end."
         )
     return stack, step
+
+
+def _of_examples(experiment: Experiment, stack: GIMStack) -> _Exported:
+    preprocess = build.build_preprocess(experiment)
+    encoder = Encoder(
+        stack,
+        decode=preprocess.decode,
+        to_grid=preprocess.to_grid,
+        example_shape=preprocess.example_shape,
+    )
+    return _Exported(encoder, {})
+
+
+def _of_sequences(experiment: Experiment, stack: GIMStack) -> _Exported:
+    preprocess = build.build_preprocess(experiment)
+    frames = build.build_frames(experiment, stack)
+    hop, first = build.frame_grid(experiment)
+    least = _min_samples(experiment)
+    encoder = SequenceEncoder(
+        stack,
+        decode=preprocess.decode,
+        frames=lambda samples: frames(preprocess.to_grid(samples)),
+        min_samples=least,
+    )
+    grid = {
+        "hop": hop,
+        "first": first,
+        "sample_rate": experiment.view.sample_rate,
+        "min_samples": least,
+    }
+    return _Exported(encoder, {"frames": grid})
+
+
+def _min_samples(experiment: Experiment) -> int:
+    """The least length of which every block makes a frame."""
+    encoder = experiment.stack.encoder
+    # Padding alone can make a frame of none: each block is looked at.
+    depths = range(1, encoder.num_blocks + 1)
+    return next(
+        length
+        for length in itertools.count(1)
+        if all(encoder.time_steps(length, blocks) > 0 for blocks in depths)
+    )
+
+
+_KINDS = {PatchViewConfig: _of_examples, WindowViewConfig: _of_sequences}
