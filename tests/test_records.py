@@ -30,6 +30,8 @@ class ListSource:
             source="list", class_names=("zero", "one"), **settings
         )
         self._found = found
+        self.class_names = self.data.class_names
+        self.frame_names = self.data.frame_names
 
     def work(self, split):
         return [WorkItem(split, split)]

@@ -11,13 +11,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
 from gim_tf.config import DataConfig, to_dict
+from gim_tf.data import corpus
 from gim_tf.data.shards import ShardWriter, disk_errors, replaced_directory
 from gim_tf.errors import DataError
 
@@ -75,6 +76,16 @@ class Source(Protocol):
     """What all readers offer; picklable, so that workers can share it."""
 
     data: DataConfig
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name a class, in label order."""
+        ...
+
+    @property
+    def frame_names(self) -> tuple[str, ...]:
+        """One name a frame label; none where there are none."""
+        ...
 
     def work(self, split: str) -> list[WorkItem]:
         """Cuts a split into pieces, cheaply, in a fixed order."""
@@ -191,15 +202,17 @@ def check_counts(
         raise DataError(
             f"Split {data.train_split!r} has no example of "
             f"{len(missing)} class(es), the first is {missing[0]!r}. Add "
-            "examples, or shorten data.class_names."
+            "examples there, or remove the class from data.class_names and "
+            "the data."
         )
 
 
 def write_records(source: Source, directory: str | Path) -> dict[str, int]:
     """Writes all splits in use, and replaces `directory` only if all is well.
 
-    Beside the splits stand `rejected.jsonl` (one `{"id", "reason"}` a line)
-    and `ingest.json` (fingerprint, counts, counts by label, number rejected).
+    Beside the splits stand `rejected.jsonl` (one `{"id", "reason"}` a line),
+    `ingest.json` (fingerprint, counts, counts by label, number rejected) and
+    `corpus.json` (see `gim_tf.data.corpus`).
     If too many are rejected, nothing is replaced and their list is left beside
     the directory, as `<directory>.rejected.jsonl`. Equal sources give equal
     bytes.
@@ -222,8 +235,10 @@ def write_records(source: Source, directory: str | Path) -> dict[str, int]:
             if tally.num_bad > data.max_bad:
                 (partial / "rejected.jsonl").rename(listing)
         check_rejected(data, tally.first_bad, tally.num_bad, str(listing))
-        check_counts(data, tally.labels)
+        names = (source.class_names, source.frame_names)
+        check_counts(replace(data, class_names=names[0]), tally.labels)
         with disk_errors(directory):
+            corpus.write_corpus(partial, *names, tally.heard)
             facts = {
                 "fingerprint": source.fingerprint(),
                 "data": to_dict(data),
@@ -274,7 +289,9 @@ def count_records(files: Iterable[str]) -> int:
 class _Tally:
     """What has been seen so far; a million ids take about 70 MB."""
 
+    data: DataConfig
     labels: dict[str, Counter[int]] = field(default_factory=dict)
+    heard: corpus.Moments = field(default_factory=corpus.Moments)
     first_bad: list[Rejected] = field(default_factory=list)
     num_bad: int = 0
     id_hashes: set[int] = field(default_factory=set)
@@ -300,10 +317,12 @@ class _Tally:
             )
         self.id_hashes.add(hash(record.id))
         self.labels[record.split][record.label] += 1
+        if corpus.counts(self.data, record.split):
+            self.heard += corpus.moments(record.encoded)
 
 
 def _write_splits(source: Source, directory: Path) -> _Tally:
-    tally = _Tally()
+    tally = _Tally(source.data)
     listing = directory / "rejected.jsonl"
     with disk_errors(listing), listing.open("w", encoding="utf-8") as rejected:
         for split in source.data.splits:

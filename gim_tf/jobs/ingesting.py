@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gim_tf.config import Experiment, to_dict
-from gim_tf.data import records
+from gim_tf.data import corpus, records
 from gim_tf.data.sources import open_source
 
 
@@ -15,7 +15,7 @@ def ingest(experiment: Experiment, directory: str | Path) -> dict[str, Any]:
     Args:
       experiment: whose `data` names the source.
       directory: replaced if it holds records of another source, content or
-        setting.
+        setting, or lacks a file beside them.
 
     Returns:
       The content of `ingest.json`: "counts" by split, "fingerprint" and more.
@@ -28,15 +28,16 @@ def ingest(experiment: Experiment, directory: str | Path) -> dict[str, Any]:
         "fingerprint": source.fingerprint(),
         "data": to_dict(experiment.data),
     }
-    found = _facts(Path(directory))
-    if {key: found.get(key) for key in wanted} != wanted:
+    found = _read(Path(directory) / "ingest.json")
+    whole = bool(_read(Path(directory) / corpus.NAME))
+    if not whole or {key: found.get(key) for key in wanted} != wanted:
         records.write_records(source, directory)
-        found = _facts(Path(directory))
+        found = _read(Path(directory) / "ingest.json")
     return found
 
 
-def _facts(directory: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads((directory / "ingest.json").read_text())
+        return json.loads(path.read_text())
     except (OSError, ValueError):
         return {}

@@ -4,12 +4,15 @@ import abc
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from gim_tf.config import DataConfig
 from gim_tf.data.records import Record, Rejected, WorkItem, check_label
 from gim_tf.data.sources.verify import UnreadableError, verified
 from gim_tf.errors import ConfigError, DataError
+
+# Settings that not every source can follow.
+_NOT_FOR_ALL = ("resample", "downmix", "frame_labels", "train_share")
 
 
 class Found(NamedTuple):
@@ -26,19 +29,46 @@ class Found(NamedTuple):
 class Reader(abc.ABC):
     """Base of the sources: a subclass lists its pieces and reads one.
 
-    Holds nothing but the configuration, so that it can be pickled.
+    Pickled are the configuration and the classes alone.
 
     Args:
       data: the configuration.
 
     Attributes:
       layout: what `data.path` should hold, for messages.
+      follows: of the settings for some sources, those that this one follows.
     """
 
     layout: str
+    follows: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, data: DataConfig) -> None:
         self.data = data
+        for name in _NOT_FOR_ALL:
+            value = getattr(data, name)
+            if value and name not in self.follows:
+                raise ConfigError(
+                    f"Source {data.source!r} cannot follow data.{name}, "
+                    f"received {value!r}. Leave it out, or choose another "
+                    "data.source."
+                )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What was found stays behind, it can be large; but for the classes,
+        # which it can take a pass over all examples to find.
+        state = vars(self)
+        kept = ("data", "class_names")
+        return {key: state[key] for key in kept if key in state}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name a class, in label order."""
+        return self.data.class_names
+
+    @property
+    def frame_names(self) -> tuple[str, ...]:
+        """One name a frame label; none where there are none."""
+        return self.data.frame_names
 
     @property
     def path(self) -> Path:
@@ -88,11 +118,10 @@ class Reader(abc.ABC):
                 if chosen != is_test:
                     continue
             try:
-                encoded = self._encoded(found.raw)
+                record = self._record(found, item)
             except UnreadableError as error:
                 yield Rejected(found.id, str(error))
                 continue
-            record = Record(found.id, found.label, item.split, encoded)
             check_label(record, self.data)
             yield record
 
@@ -111,6 +140,10 @@ class Reader(abc.ABC):
     @abc.abstractmethod
     def _examples(self, item: WorkItem) -> Iterator[Found]:
         """Examples of one piece."""
+
+    def _record(self, found: Found, item: WorkItem) -> Record:
+        encoded = self._encoded(found.raw)
+        return Record(found.id, found.label, item.split, encoded)
 
     def _encoded(self, raw: Any) -> bytes:
         return verified(raw)
