@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,58 +11,26 @@ import soundfile
 import tensorflow as tf
 
 from gim_tf import config, experiments
-from gim_tf.data import alignments, windows
+from gim_tf.data import windows
 from gim_tf.data.records import Record, Rejected, check_label, write_records
 from gim_tf.data.sources import ogg
+from gim_tf.data.sources.verify import UnreadableError
+from gim_tf.data.sources.verify_recording import Wanted, verified_recording
 from gim_tf.errors import ConfigError, DataError
-from tests import source_files
 from tests.source_files import put, read
+from tests.speech_files import (
+    IDS,
+    LEAST,
+    encode,
+    open_,
+    samples,
+    shared,
+    write_tree,
+)
 
-RATE, LEAST = 16_000, 800
 VIEW = dataclasses.replace(
     experiments.get("librispeech_gim").view, length=LEAST
 )
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-
-
-def open_(source, path, classes=(), **settings):
-    limits = {"sample_rate": RATE, "min_samples": LEAST, **settings}
-    return source_files.open_(source, path, classes, **limits)
-
-
-def samples(count=1600, seed=0, scale=2000):
-    drawn = np.random.default_rng(seed).normal(scale=scale, size=count)
-    return drawn.astype(np.int16)
-
-
-def encode(values, kind="FLAC", rate=RATE, subtype="PCM_16"):
-    buffer = io.BytesIO()
-    soundfile.write(buffer, values, rate, format=kind, subtype=subtype)
-    return buffer.getvalue()
-
-
-def write_tree(root, ids):
-    for seed, name in enumerate(ids):
-        speaker, chapter, _ = name.split("-")
-        content = encode(samples(seed=seed))
-        put(root / speaker / chapter / f"{name}.flac", content)
-        put(root / speaker / chapter / f"{speaker}-{chapter}.trans.txt", b"A")
-
-
-def extract(archive, count, folder):
-    path = SHARED / archive
-    if not path.is_file():
-        pytest.skip(f"{archive} is not beside the repository, in shared/data")
-    with tarfile.open(path) as tar:
-        found = 0
-        for member in tar:
-            tar.extract(member, folder)
-            found += member.name.endswith(".flac")
-            if found == count:
-                return
-
-
-IDS = [f"{s}-{c}-{u:04d}" for s in (9, 10) for c in (5, 6) for u in range(4)]
 
 
 @pytest.fixture
@@ -306,51 +273,11 @@ def test_another_rate_is_an_error_of_the_graph():
         windows.decode(tf.constant(encode(samples(), rate=44_100)), VIEW)
 
 
-def test_phone_labels_are_parsed():
-    found = alignments.parse_labels(["a-1-0 0 40 7\r\n", "\n", "b 3"], "f.txt")
-    assert {key: value.tolist() for key, value in found.items()} == {
-        "a-1-0": [0, 40, 7],
-        "b": [3],
-    }
-    assert found["b"].dtype == np.int64
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("b 1 x", "line 2: label 'x' is no integer"),
-        ("b 1.0", "line 2: label '1.0' is no integer"),
-        ("b 41", "line 2: label '41' is out of range; expected 0 to 40"),
-        ("b -1", "line 2: label '-1' is out of range"),
-        ("b", "line 2: no labels behind the id"),
-        ("a 1", "line 2: 'a' has labels in line 1 already"),
-    ],
-)
-def test_wrong_phone_labels_are_named_by_line(tmp_path, line, message):
-    put(tmp_path / "f.txt", f"a 1 2\n{line}\nc 3\n".encode())
-    with pytest.raises(DataError, match=message):
-        alignments.read_labels(tmp_path / "f.txt")
-
-
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00"])
-def test_a_file_without_phone_labels_is_an_error(tmp_path, content):
-    put(tmp_path / "f.txt", content)
-    with pytest.raises(DataError, match=r"f\.txt (holds no labels|is no text)"):
-        alignments.read_labels(tmp_path / "f.txt")
-
-
-def test_labels_are_centred_on_their_samples():
-    aligned = alignments.align(400 + 2 * 160 + 159, np.array([5, 6, 7]))
-    np.testing.assert_array_equal(aligned.centres, [200, 360, 520])
-    for count in (2, 4):
-        with pytest.raises(DataError, match=f"Expected 3 .* received {count}"):
-            alignments.align(720, np.zeros(count, np.int64))
-    with pytest.raises(DataError, match="Expected 0 labels for 399"):
-        alignments.align(399, np.zeros(0, np.int64))
-
-
 def test_real_speech_of_many_speakers(tmp_path):
-    extract("librispeech-mini.tar", 3, tmp_path)
+    with tarfile.open(shared("librispeech-mini.tar")) as tar:
+        flacs = (one for one in tar if one.name.endswith(".flac"))
+        for member in (next(flacs) for _ in range(3)):
+            tar.extract(member, tmp_path)
     source = open_("librispeech", tmp_path, min_samples=20_480)
     records = read(source, "train")
     assert sorted(record.label for record in records) == [0, 1, 2]
@@ -360,16 +287,90 @@ def test_real_speech_of_many_speakers(tmp_path):
         np.testing.assert_array_equal(decoded, expected / 32768)
 
 
-def test_real_speech_with_phone_labels(tmp_path):
-    extract("cpc-librispeech-fixture.tar.gz", 20, tmp_path)
-    root = tmp_path / "test_data"
-    labels = alignments.read_labels(root / "phone_labels.txt")
-    records = read(open_("librispeech", root / "test_db"), "train")
-    lengths = []
-    for record in records:
-        if record.id in labels:
-            decoded = windows.decode(tf.constant(record.encoded), VIEW)
-            aligned = alignments.align(len(decoded), labels[record.id])
-            lengths.append(len(aligned.labels))
-            assert aligned.centres[-1] + 200 <= len(decoded)
-    assert sorted(lengths) == [508, 1119]
+def tone(rate, count, hertz=440):
+    wave = 8000 * np.sin(2 * np.pi * hertz * np.arange(count) / rate)
+    return np.rint(wave).astype(np.int16)
+
+
+@pytest.mark.parametrize("rate", [8000, 11_025, 44_100, 48_000])
+def test_d2_other_rates_are_resampled_on_demand(tmp_path, rate):
+    put(tmp_path / "ann" / "a.flac", encode(tone(rate, rate), rate=rate))
+    (record,) = read(open_("sounds", tmp_path, resample=True), "train")
+    assert record.encoded[:4] == b"fLaC"
+    decoded, stored = soundfile.read(io.BytesIO(record.encoded), dtype="int16")
+    assert (stored, len(decoded)) == (16_000, 16_000)
+    assert soundfile.info(io.BytesIO(record.encoded)).subtype == "PCM_16"
+    # The filter sees zeros beyond both ends.
+    middle = slice(1000, -1000)
+    expected = tone(16_000, 16_000)
+    np.testing.assert_allclose(decoded[middle], expected[middle], atol=20)
+
+
+@pytest.mark.parametrize("kind", ["FLAC", "WAV", "OGG"])
+def test_d2_channels_are_averaged_on_demand(tmp_path, kind):
+    left, right = tone(16_000, 8000), tone(16_000, 8000, 90)
+    both = np.stack([left, right], 1)
+    subtype = "VORBIS" if kind == "OGG" else "PCM_16"
+    put(tmp_path / "ann" / "a.x.wav", encode(both, kind, subtype=subtype))
+    (record,) = read(open_("sounds", tmp_path, downmix=True), "train")
+    decoded, _ = soundfile.read(io.BytesIO(record.encoded), dtype="int16")
+    expected = np.rint(both.mean(1))
+    close = 500 if kind == "OGG" else 0
+    np.testing.assert_allclose(decoded, expected, atol=close)
+
+
+def test_d2_what_is_converted_is_checked_as_it_is_stored(tmp_path):
+    cases = {
+        "short": encode(samples(2 * LEAST - 2), rate=32_000),
+        "opposite": encode(np.stack([samples(), -samples()], 1)),
+        "24 bits": encode(samples(), rate=8000, subtype="PCM_24"),
+        "endless": encode(samples(9000), rate=1),
+    }
+    for name, content in cases.items():
+        put(tmp_path / "ann" / f"{name}.flac", content)
+    source = open_("sounds", tmp_path, resample=True, downmix=True)
+    found = {one.id[4:-5]: one.reason for one in read(source, "train")}
+    assert found["short"].startswith("too short, 799 samples, at least 800")
+    assert found["opposite"].startswith("silent")
+    assert "PCM_24" in found["24 bits"]
+    assert found["endless"].startswith("too long")
+
+
+def test_refusals_name_the_setting_that_mends():
+    assert "data.resample=true (--resample)" in reason("slow")
+    assert "data.downmix=true (--downmix)" in reason("stereo")
+
+
+def reason(name):
+    with pytest.raises(UnreadableError) as error:
+        verified_recording(BAD[name][0], Wanted(16_000, LEAST))
+    return str(error.value)
+
+
+def test_the_embedded_speech_is_synthetic_and_labelled():
+    source = open_("embedded_speech", min_samples=20_480)
+    assert source.class_names == ("1", "2", "3", "4")
+    assert len(source.frame_names) == 41
+    assert source.frame_names[:3] == ("pau", "aa", "ae")
+    for split, count in (("train", 59), ("test", 13)):
+        found = read(source, split)
+        assert len(found) == count
+        assert all(record.frame_labels for record in found)
+    with pytest.raises(ConfigError, match="'librispeech' or 'sounds'"):
+        open_("embedded_speech", "here").work("train")
+
+
+def test_d9_many_files_with_names_of_all_kinds(tmp_path):
+    content = encode(samples())
+    put(tmp_path / "source.flac", content)
+    folder = tmp_path / "Zoë  Ünal" / "a b's"
+    folder.mkdir(parents=True)
+    for index in range(2000):
+        (folder / f"{index} ☃.flac").hardlink_to(tmp_path / "source.flac")
+    source = open_("sounds", tmp_path)
+    assert [len(item.members) for item in source.work("train")] == [256] * 7 + [
+        208
+    ]
+    item = source.work("train")[0]
+    found = list(source.read(item._replace(members=item.members[:3])))
+    assert [one.encoded for one in found] == [content] * 3

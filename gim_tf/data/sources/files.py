@@ -79,8 +79,9 @@ def read_example(path: Path) -> bytes:
 def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
     """Hash of a set of files, cheap for large ones.
 
-    Covered always: paths relative to `root`, and sizes. Up to 64 MiB in all:
-    every byte, and nothing else, so that a copy has the same fingerprint.
+    Covered always: paths relative to `root`, of a file elsewhere its name, and
+    sizes. Up to 64 MiB in all: every byte, and nothing else, so that a copy
+    has the same fingerprint.
     Above: the time of modification and the first and last 64 KiB of each
     file; a change inside a large file that keeps its size and time is missed.
     """
@@ -90,7 +91,8 @@ def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
         total = sum(path.stat().st_size for path in ordered)
         for path in ordered:
             stat = path.stat()
-            name = path.relative_to(root).as_posix()
+            inside = path.is_relative_to(root)
+            name = path.relative_to(root).as_posix() if inside else path.name
             head = f"{name!r} {stat.st_size}".encode()
             digest.update(head)
             if total <= WHOLE_BYTES:

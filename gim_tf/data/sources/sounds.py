@@ -1,10 +1,9 @@
 """A folder of recordings, in folders by speaker."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from pathlib import PurePosixPath
 
-from gim_tf.data.sources.files import visible_files
-from gim_tf.data.sources.recordings import Recording, RecordingsReader, normal
+from gim_tf.data.sources.recordings import Recording, RecordingsReader
+from gim_tf.data.sources.speech import normal
 
 SUFFIXES = (".flac", ".wav", ".ogg")
 
@@ -14,15 +13,15 @@ class SoundsReader(RecordingsReader):
 
     Folders in a speaker's folder are searched too; files with other endings,
     such as transcripts, and hidden ones are left alone. An id is the path
-    below `data.path`. `data.holdout` makes a split "test".
+    below `data.path`. `data.holdout` makes a split "test", and so does
+    `data.train_share` (see `RecordingsReader`).
     """
 
     layout = "SPEAKER/*.flac, SPEAKER/*.wav or SPEAKER/*.ogg"
 
-    def _listed(self) -> Iterator[Recording]:
-        root = self.path
-        for name in visible_files(root):
-            below = Path(name).relative_to(root)
-            if below.suffix.lower() in SUFFIXES and len(below.parts) > 1:
-                member = below.as_posix()
-                yield Recording(member, normal(below.parts[0]), member)
+    def _is_recording(self, name: str) -> bool:
+        path = PurePosixPath(name)
+        return path.suffix.lower() in SUFFIXES and len(path.parts) > 1
+
+    def _recording(self, name: str) -> Recording:
+        return Recording(name, normal(PurePosixPath(name).parts[0]), name)
