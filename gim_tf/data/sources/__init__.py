@@ -5,13 +5,14 @@ import difflib
 from gim_tf.config import DataConfig
 from gim_tf.data.records import Source
 from gim_tf.data.sources.base import Reader
-from gim_tf.data.sources.embedded import EmbeddedReader
+from gim_tf.data.sources.embedded import EmbeddedReader, EmbeddedSpeechReader
 from gim_tf.data.sources.folder import FolderReader
 from gim_tf.data.sources.idx import IdxReader
 from gim_tf.data.sources.librispeech import LibriSpeechReader
 from gim_tf.data.sources.sounds import SoundsReader
 from gim_tf.data.sources.stl10 import Stl10Reader
 from gim_tf.data.sources.tfds import TfdsReader
+from gim_tf.data.sources.tfds_speech import TfdsSpeechReader
 from gim_tf.data.sources.tfrecord import TFRecordReader
 from gim_tf.errors import ConfigError
 
@@ -24,6 +25,8 @@ READERS: dict[str, type[Reader]] = {
     "tfrecord": TFRecordReader,
     "librispeech": LibriSpeechReader,
     "sounds": SoundsReader,
+    "embedded_speech": EmbeddedSpeechReader,
+    "tfds_speech": TfdsSpeechReader,
 }
 
 

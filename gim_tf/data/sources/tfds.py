@@ -1,7 +1,8 @@
-"""Image sets of TensorFlow Datasets, such as stl10 or cifar10."""
+"""Sets of TensorFlow Datasets; of images, such as stl10 or cifar10."""
 
+import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,45 +26,58 @@ class TfdsReader(Reader):
     """
 
     layout = "a name such as stl10, or stl10@/folder/of/tfds"
+    content = "image"  # the feature with the encoded examples
 
     def fingerprint(self) -> str:
         """Hash of the prepared files."""
-        folder = Path(self._builder().data_dir)
+        folder = Path(self._builder.data_dir)
         return fingerprint_files(folder, folder.glob("*.tfrecord*"))
 
     def _splits(self) -> tuple[str, ...]:
-        return tuple(self._builder().info.splits)
+        return tuple(self._builder.info.splits)
 
     def _pieces(self, split: str) -> Iterator[WorkItem]:
-        count = self._builder().info.splits[split].num_examples
+        count = self._builder.info.splits[split].num_examples
         for start in range(0, count, PIECE):
             yield WorkItem(split, split, start, min(start + PIECE, count))
 
     def _examples(self, item: WorkItem) -> Iterator[Found]:
+        # Imported here: it takes seconds, and other sources do not need it.
         import tensorflow_datasets as tfds
 
-        dataset = self._builder().as_dataset(
-            split=tfds.core.ReadInstruction(
-                item.path, from_=item.start, to=item.stop, unit="abs"
-            ),
-            decoders={"image": tfds.decode.SkipDecoding()},
-            # One file after the other: an index means the same each time.
-            read_config=tfds.ReadConfig(interleave_cycle_length=1),
-        )
-        for index, example in enumerate(dataset.as_numpy_iterator()):
+        decoders = {self.content: tfds.decode.SkipDecoding()}
+        for index, example in enumerate(self._read(item, decoders)):
             example_id = f"{item.path}-{item.start + index:06d}"
             if "id" in example:
                 example_id = example["id"].decode("utf-8", "backslashreplace")
-            yield Found(example_id, int(example["label"]), example["image"])
+            yield self._found(example_id, example, item)
 
+    def _found(
+        self, example_id: str, example: Mapping[str, Any], item: WorkItem
+    ) -> Found:
+        return Found(example_id, int(example["label"]), example[self.content])
+
+    def _read(self, item: WorkItem, decoders: Any) -> Iterator[dict[str, Any]]:
+        import tensorflow_datasets as tfds
+
+        dataset = self._builder.as_dataset(
+            split=tfds.core.ReadInstruction(
+                item.path, from_=item.start, to=item.stop, unit="abs"
+            ),
+            decoders=decoders,
+            # One file after the other: an index means the same each time.
+            read_config=tfds.ReadConfig(interleave_cycle_length=1),
+        )
+        yield from dataset.as_numpy_iterator()
+
+    @functools.cached_property
     def _builder(self) -> Any:
-        # Imported here: it takes seconds, and other sources do not need it.
         import tensorflow_datasets as tfds
 
         name, _, folder = (self.data.path or "").partition("@")
         if not name:
             raise ConfigError(
-                "Source 'tfds' needs data.path, " + self.layout + "."
+                f"Source {self.data.source!r} needs data.path, {self.layout}."
             )
         try:
             builder = tfds.builder(name, data_dir=folder or None)
