@@ -1,10 +1,6 @@
 """An exported encoder of recordings: every loader, length and file format."""
 
 import io
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +11,6 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from gim_tf import build, config, experiments, jobs
 from gim_tf.data import records, windows
 from gim_tf.data.shards import ShardWriter
-from gim_tf.errors import DataError, ExportError
-from gim_tf.export.manifest import verify_manifest
 from gim_tf.export.saved_model import (
     Head,
     load_encoder,

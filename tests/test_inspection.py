@@ -17,6 +17,8 @@ from gim_tf.errors import DataError
 from gim_tf.inspection import pictures, plots, style
 from gim_tf.inspection.findings import findings, headline
 from gim_tf.inspection.report import ReportData, render, summarise_table
+from gim_tf.inspection.task_charts import probe_chart
+from gim_tf.inspection.tasks import Task
 
 CHANCE = math.log(17)
 EXPERIMENT = config.to_dict(experiments.get("fashion_mnist_gim"))
@@ -305,7 +307,7 @@ def test_charts_bear_gaps_many_modules_and_one_class():
         plots.loss_curves(history, {}),
         plots.accuracy_per_step(history, None),
         plots.feature_health(history),
-        plots.probe_accuracy(wide, {}),
+        probe_chart(Task("class", wide, {})),
         plots.confusion_matrix([[0]], ["only"]),
         plots.confusion_matrix(np.eye(251, dtype=int), ["x"] * 251),
         plots.time_and_memory([{"component": "alone"}]),

@@ -25,11 +25,6 @@ from gim_tf.inspection.curves import (
 History = Sequence[Mapping[str, Any]]
 Probes = Mapping[str, Mapping[str, Any]]
 
-PROBE_PANELS = (
-    ("linear_top1", "Linear probe, pooled"),
-    ("linear_grid_top1", "Linear probe, whole grid"),
-    ("knn_top1", "Nearest neighbours"),
-)
 GUESS = "a guess"  # the control that is drawn as chance is elsewhere
 _DASHES = (":", "-.", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)))  # of the others
 _LEGEND_COLUMNS = 5
@@ -79,23 +74,6 @@ def loss_curves(history: History, chance: Mapping[str, float]) -> bytes:
     ax.margins(x=0.01, y=0.08)
     style.write_at_right(ax, [e for e in ends if math.isfinite(e[0])])
     return style.png(figure)
-
-
-def probe_accuracy(probes: Probes, controls: Mapping[str, Any]) -> bytes:
-    """Accuracy by depth: trained, untrained, raw input and chance.
-
-    Args:
-      probes: by module, accuracies in [0, 1] under the keys of
-        `PROBE_PANELS`, each also with the prefix "untrained_".
-      controls: "raw_top1" and "chance", each may be missing.
-    """
-    lines = {
-        "raw input, linear": controls.get("raw_top1"),
-        GUESS: controls.get("chance"),
-    }
-    return accuracy_by_depth(
-        probes, [Panel(key, title, lines) for key, title in PROBE_PANELS]
-    )
 
 
 def accuracy_by_depth(probes: Probes, panels: Sequence[Panel]) -> bytes:

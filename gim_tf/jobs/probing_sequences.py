@@ -4,6 +4,7 @@ Controls: the same network before its first step, two classic features of the
 same signal (`mfcc`, `log_mel`), and the most frequent class.
 """
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Many
@@ -23,11 +24,14 @@ from gim_tf.config import (
 from gim_tf.data import spectra
 from gim_tf.data.alignments import FIELD
 from gim_tf.data.input_pipeline import evaluation_sequences
+from gim_tf.export.heads import Head
 from gim_tf.export.saved_model import (
-    Head,
     save_sequence_classifier,
     signature_function,
 )
+from gim_tf.export.sequences import frames_only
+from gim_tf.inspection.samples import sequence_picture
+from gim_tf.inspection.spectrograms import Strip
 from gim_tf.jobs.probed import Probed, Save, task_results
 from gim_tf.probes.evaluation import majority_top1
 from gim_tf.probes.linear_probe import LinearHead
@@ -44,7 +48,6 @@ from gim_tf.probes.sequences import (
 )
 
 _LOG = logging.getLogger(__name__)
-_FRAMES = "_frames"
 # Rows of all modules of the paper's network take 3.4 GB at 300,000 frames.
 _MAX_FRAMES = 300_000
 _TRAINED, _UNTRAINED, _CLASSIC = "trained", "untrained", "classic"
@@ -88,7 +91,7 @@ def probe_sequences(
             "recording": [str(index) for index in shown.rows.recordings],
         },
         views=None,
-        pictures={},
+        pictures=_pictures(experiment, splits, found),
     )
 
 
@@ -101,11 +104,12 @@ class _Splits:
         train_files: Many[str],
         test_files: Many[str],
     ) -> None:
-        self.probe, self.view = experiment.probe, experiment.view
-        if not isinstance(self.probe, SequenceProbeConfig) or not isinstance(
-            self.view, WindowViewConfig
+        probe, view = experiment.probe, experiment.view
+        if not isinstance(probe, SequenceProbeConfig) or not isinstance(
+            view, WindowViewConfig
         ):
-            raise TypeError(f"Expected probes of sequences: {self.probe!r}.")
+            raise TypeError(f"Expected probes of sequences: {probe!r}.")
+        self.probe, self.view = probe, view
         self.data = experiment.data
         self.seed = experiment.training.seed
         # Frames of the encoder that stand before label 0.
@@ -238,18 +242,14 @@ def _prefixed(
 
 
 def _sequences(dataset: tf.data.Dataset) -> Iterator[Sequence]:
-    for samples_, label, frame_labels in dataset.as_numpy_iterator():
-        yield Sequence(samples_, int(label), frame_labels)
+    for samples, label, frame_labels in dataset.as_numpy_iterator():
+        yield Sequence(samples, int(label), frame_labels)
 
 
 def _exported(encoder: Any) -> EncodeFrames:
     """Frames by the export's own signature: what is probed is served."""
     encode = signature_function(encoder, "tensor")
-    return lambda samples_: {
-        key.removesuffix(_FRAMES): value
-        for key, value in encode(samples_).items()
-        if key.endswith(_FRAMES)
-    }
+    return lambda samples: frames_only(encode(samples))
 
 
 def _untrained(experiment: Experiment) -> EncodeFrames:
@@ -257,16 +257,16 @@ def _untrained(experiment: Experiment) -> EncodeFrames:
     frames = build.build_frames(experiment, build.build_stack(experiment))
     to_grid = build.build_preprocess(experiment).to_grid
     return tf.function(
-        lambda samples_: frames(to_grid(samples_)),
+        lambda samples: frames(to_grid(samples)),
         input_signature=[tf.TensorSpec((None, None), tf.float32)],
         autograph=False,
     )
 
 
-def _classic(samples_: tf.Tensor) -> dict[str, tf.Tensor]:
+def _classic(samples: tf.Tensor) -> dict[str, tf.Tensor]:
     return {
-        "mfcc": spectra.mfcc(samples_),
-        "log_mel": spectra.log_mel(samples_),
+        "mfcc": spectra.mfcc(samples),
+        "log_mel": spectra.log_mel(samples),
     }
 
 
@@ -291,3 +291,26 @@ def _saver(splits: _Splits, found: Mapping[str, _Task]) -> Save:
         )
 
     return save
+
+
+def _pictures(
+    experiment: Experiment, splits: _Splits, found: Mapping[str, _Task]
+) -> dict[str, bytes]:
+    """The first labelled test recording, and what the probe takes it for."""
+    if "phone" not in found:
+        return {}
+    task = found["phone"]
+    first = task.rows.recordings[0]
+    shown = task.rows.recordings == first
+    one = next(itertools.islice(splits.test(), int(first), None))
+    strips = [Strip("spoken", one.labels.tolist())]
+    if shown.sum() == len(one.labels):  # else some were left out
+        heard = task.predicted[shown].tolist()
+        strips.append(Strip("told", heard, truth=one.labels.tolist()))
+    picture = sequence_picture(
+        experiment,
+        one.samples,
+        strips=strips,
+        names=task.results["class_names"],
+    )
+    return {"recording": picture}
