@@ -88,8 +88,15 @@ def _add_export(added: Any) -> None:
         verbs.export,
         "write a pretrained encoder as a SavedModel",
         "gim export --output-dir outputs/lib",
+        "gim export --output-dir outputs/speech --flac",
     )
     _add_output(parser)
+    parser.add_argument(
+        "--flac",
+        action="store_true",
+        help="of recordings: also write model_flac/, which decodes FLAC and "
+        "needs tensorflow-io where it is served",
+    )
 
 
 def _add_probe(added: Any) -> None:
@@ -233,6 +240,17 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data", metavar="PATH", help="same as --set data.path=PATH"
+    )
+    parser.add_argument(
+        "--resample",
+        action="store_true",
+        help="of recordings: convert other sample rates, same as --set "
+        "data.resample=true",
+    )
+    parser.add_argument(
+        "--downmix",
+        action="store_true",
+        help="of recordings: average channels, same as --set data.downmix=true",
     )
     parser.add_argument(
         "--seed", type=int, metavar="N", help="same as --set training.seed=N"

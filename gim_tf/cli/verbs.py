@@ -87,8 +87,16 @@ def export(options: argparse.Namespace) -> None:
 
     directory = options.output_dir
     experiment = _recorded(directory)
-    jobs.export(experiment, directory / "training", directory / "model")
+    flac_dir = directory / "model_flac" if options.flac else None
+    jobs.export(
+        experiment,
+        directory / "training",
+        directory / "model",
+        flac_dir=flac_dir,
+    )
     print(directory / "model")
+    if flac_dir:
+        print(flac_dir)
 
 
 def probe(options: argparse.Namespace) -> None:
@@ -104,7 +112,7 @@ def probe(options: argparse.Namespace) -> None:
             f"received {foreign[0]!r}, which pretraining has decided."
         )
     experiment = config.resolve(_recorded(directory), options.set)
-    export(options)
+    jobs.export(experiment, directory / "training", directory / "model")
     data, records = experiment.data, directory / "records"
     jobs.probe(
         experiment,
@@ -226,6 +234,9 @@ def _resolved(options: argparse.Namespace) -> Experiment:
     overrides = list(options.set)
     if options.data is not None:
         overrides.append(f"data.path={options.data!r}")
+    for flag in ("resample", "downmix"):
+        if getattr(options, flag):
+            overrides.append(f"data.{flag}=true")
     if options.seed is not None:
         overrides.append(f"training.seed={options.seed}")
     return config.resolve(experiments.get(options.experiment), overrides)

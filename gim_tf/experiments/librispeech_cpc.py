@@ -4,7 +4,7 @@ Paper row: "CPC", LibriSpeech train-clean-100, phones and speakers.
 Expected:  speakers 99.6 % in the paper (from secondary sources), phones 64.9 %
            (from memory, unverified); not run by us.
 Cost:      as `librispeech_gim`.
-Command:   gim pretrain --experiment librispeech_cpc --data LibriSpeech/ \
+Command:   gim run --experiment librispeech_cpc --data LibriSpeech/ \
                --output-dir outputs/librispeech_cpc
 """
 

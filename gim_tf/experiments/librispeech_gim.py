@@ -5,7 +5,7 @@ Paper row: "Greedy InfoMax", LibriSpeech train-clean-100, linear probes of
 Expected:  speakers 99.4 % in the paper (from secondary sources), phones 62.5 %
            (from memory, unverified); not run by us.
 Cost:      100 hours of speech, 1000 epochs; days on one GPU.
-Command:   gim pretrain --experiment librispeech_gim --data LibriSpeech/ \
+Command:   gim run --experiment librispeech_gim --data LibriSpeech/ \
                --output-dir outputs/librispeech_gim
 """
 

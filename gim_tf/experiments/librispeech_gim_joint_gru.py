@@ -3,7 +3,7 @@
 Paper row: an ablation of the authors' code (5 modules).
 Expected:  not known; not run by us.
 Cost:      as `librispeech_gim`.
-Command:   gim pretrain --experiment librispeech_gim_joint_gru \
+Command:   gim run --experiment librispeech_gim_joint_gru \
                --data LibriSpeech/ \
                --output-dir outputs/librispeech_gim_joint_gru
 """

@@ -4,7 +4,7 @@ Paper row: "Greedy InfoMax (no BPTT)", an ablation.
 Expected:  phones 55.5 %, speakers 99.2 % in the paper (both from memory,
            unverified); not run by us.
 Cost:      as `librispeech_gim`.
-Command:   gim pretrain --experiment librispeech_gim_no_bptt \
+Command:   gim run --experiment librispeech_gim_no_bptt \
                --data LibriSpeech/ --output-dir outputs/librispeech_gim_no_bptt
 """
 

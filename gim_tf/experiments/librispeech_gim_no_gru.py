@@ -4,7 +4,7 @@ Paper row: "Greedy InfoMax (no autoregressor)", an ablation; probe module 5.
 Expected:  phones 50.8 %, speakers 99.1 % in the paper (both from memory,
            unverified); not run by us.
 Cost:      as `librispeech_gim`.
-Command:   gim pretrain --experiment librispeech_gim_no_gru \
+Command:   gim run --experiment librispeech_gim_no_gru \
                --data LibriSpeech/ --output-dir outputs/librispeech_gim_no_gru
 """
 

@@ -14,6 +14,10 @@ _VIEWS = {
         "{flip_probability}, normalised, cut into patches of {patch_size} x "
         "{patch_size}, one every {patch_stride} pixels"
     ),
+    "window": (
+        "random windows of {length} samples at {sample_rate} Hz, starting at "
+        "multiples of {stride}, with {mean} taken away and divided by {std}"
+    ),
 }
 _ENCODERS = {
     "resnet": (
@@ -21,6 +25,14 @@ _ENCODERS = {
         "of {stem_channels} channels, then stages of {depths} blocks and "
         "width {planes}"
     ),
+    "conv_audio": (
+        "convolutions along time with ReLU: {channels} channels, kernels of "
+        "{kernel_sizes} and strides of {strides} frames"
+    ),
+}
+_CONTEXTS = {
+    "gru": "GRU of {units} units",
+    "masked_conv": "gated masked convolutions, {num_layers} layers",
 }
 _OBJECTIVES = {
     "info_nce": (
@@ -107,6 +119,10 @@ def _network_facts(experiment: Mapping[str, Any]) -> Iterator[Fact]:
         yield Fact("Training view", _sentence(_VIEWS, experiment["view"]))
     if "encoder" in stack:
         yield Fact("Encoder", _sentence(_ENCODERS, stack["encoder"]))
+    if stack.get("autoregressor"):
+        context = _sentence(_CONTEXTS, stack["autoregressor"])
+        where = stack.get("autoregressor_at", "last")
+        yield Fact("Context", f"{context}, in the {where} module")
     if "module_sizes" in stack:
         sizes = stack["module_sizes"]
         yield Fact(

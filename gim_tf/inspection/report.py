@@ -30,6 +30,17 @@ from gim_tf.inspection.tasks import Task, tasks
 __all__ = ["ReportData", "render", "summarise_table"]
 
 _SERVING_IMAGE = "tensorflow/serving:2.16.1"
+# What a request looks like, by the kind of view.
+_REQUESTS = {
+    "patches": {
+        "input": "image_bytes",
+        "file": "picture.png",
+    },
+    "window": {
+        "input": "audio_bytes",
+        "file": "recording.wav",
+    },
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +105,7 @@ def render(data: ReportData) -> str:
         settings=settings(data.experiment),
         versions=data.summary.get("versions") or {},
         execution=[_component(entry) for entry in data.execution],
-        serving=_serving(data.summary.get("pushed_to")),
+        serving=_serving(data.summary.get("pushed_to"), data.experiment),
         tensorboard=_tensorboard_command(data.tensorboard_dir),
         reproduce=_reproduce_command(data),
     )
@@ -168,7 +179,7 @@ def _artifact(artifact: Any) -> str:
     return f"#{artifact.get('id', '?')} {artifact.get('type', '')}".strip()
 
 
-def _serving(pushed_to: Any) -> dict[str, str]:
+def _serving(pushed_to: Any, experiment: Mapping[str, Any]) -> dict[str, str]:
     """Commands that serve the pushed version; empty if none was pushed."""
     if not pushed_to:
         return {}
@@ -176,6 +187,9 @@ def _serving(pushed_to: Any) -> dict[str, str]:
     mount = shlex.quote(f"{versions}")
     if not versions.is_absolute():
         mount = f'"$PWD"/{mount}'
+    kind = (experiment.get("view") or {}).get("kind")
+    probed = (experiment.get("probe") or {}).get("tasks") or ["class"]
+    has_class = bool({"class", "speaker"} & set(probed))
     return {
         "docker": (
             f"docker run --rm -p 127.0.0.1:8501:8501 \\\n"
@@ -183,6 +197,8 @@ def _serving(pushed_to: Any) -> dict[str, str]:
             f"  {_SERVING_IMAGE}"
         ),
         "path_literal": repr(str(pushed_to)),
+        "signature": "classify" if has_class else "classify_frames",
+        **_REQUESTS.get(str(kind), _REQUESTS["patches"]),
     }
 
 
