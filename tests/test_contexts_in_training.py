@@ -62,6 +62,8 @@ def test_sequences_train_every_module(tiny_sequence, recordings, tmp_path, at):
         assert module["loss"] == pytest.approx(math.log(4), abs=0.4)
         assert module["chance_loss"] == math.log(4)
     assert [line["step"] for line in history(tmp_path / "run")] == [2, 4]
+    pictures = (tmp_path / "run" / "pictures").iterdir()
+    assert {p.name for p in pictures} == {"spectrograms.png", "window.png"}
 
 
 def test_one_module_with_a_masked_context_is_probed_by_z(

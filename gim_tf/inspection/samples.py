@@ -135,7 +135,7 @@ def _patch_pictures(
 
 def _recordings(grids: tf.Tensor, view: WindowViewConfig) -> np.ndarray:
     """Grids [b, n, 1, 1] as they were recorded: [b, n] in [-1, 1]."""
-    return windows.denormalise(grids[:, :, 0, 0], view).numpy()
+    return np.asarray(windows.denormalise(grids[:, :, 0, 0], view))
 
 
 def _horizon(stack: StackConfig) -> Horizon | None:
