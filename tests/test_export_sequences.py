@@ -1,6 +1,9 @@
 """An exported encoder of recordings: every loader, length and file format."""
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from gim_tf import build, config, experiments, jobs
 from gim_tf.data import records, windows
 from gim_tf.data.shards import ShardWriter
+from gim_tf.errors import DataError, ExportError
+from gim_tf.export.manifest import verify_manifest
 from gim_tf.export.saved_model import (
     Head,
     load_encoder,
@@ -28,7 +33,6 @@ HEADS = {
     "classify_frames",
     "classify_frames_examples",
 }
-INPUTS = ("audio_bytes", "samples", "examples")
 
 
 def drawn(length, seed=0):
@@ -129,6 +133,11 @@ def run_tf1(path, inputs):
         return found
 
 
+def answer(signature, inputs):
+    ((argument, _),) = signature.structured_input_signature[1].items()
+    return signature(**{argument: tf.constant(inputs[argument])})
+
+
 def operations(path):
     """Names of all operations in the graph and in its functions."""
     model = SavedModel()
@@ -185,8 +194,8 @@ def test_a_recording_of_a_batch_has_the_answer_that_it_has_alone(loaded, name):
         count = int(alone["num_frames"][0])
         for key, value in alone.items():
             shared = together[key][index]
-            if key in frames_only(together) or key.endswith("_frames"):
-                shared = shared[:count] if shared.shape.rank else shared
+            if shared.shape.rank == 2:  # frames, padded
+                shared = shared[:count]
             np.testing.assert_array_equal(shared, value[0], err_msg=key)
 
 
@@ -206,33 +215,274 @@ def test_samples_and_records_have_the_same_answers(loaded):
 @pytest.mark.parametrize("name", ["core", "core_flac", "heads", "heads_flac"])
 def test_the_tf1_style_loader_gives_the_same_answers(models, loaded, name):
     _, directory = models
-    file_format = "FLAC" if name.endswith("flac") else "WAV"
-    files = [
-        encoded(one, f)
-        for one, f in zip(RECORDINGS, ("WAV", file_format, file_format))
-    ]
+    kinds = ("WAV", "FLAC", "FLAC") if "flac" in name else ("WAV",) * 3
+    files = [encoded(*one) for one in zip(RECORDINGS, kinds, strict=True)]
     inputs = {
         "audio_bytes": files,
         "samples": np.stack([drawn(900), drawn(900, 1)]) / np.float32(32768),
         "examples": [example(one) for one in files],
     }
     found = run_tf1(directory / name, inputs)
-    modern = loaded[name]
-    expected_names = {"serving_default", "tensor", "examples"}
-    assert set(modern) == set(found)
-    assert set(found) == expected_names | (
-        HEADS if name.startswith("heads") else set()
-    )
+    heads = HEADS if name.startswith("heads") else set()
+    assert set(found) == {"serving_default", "tensor", "examples"} | heads
+    assert set(found) == set(loaded[name])
     for signature, values in found.items():
-        ((argument, _),) = (
-            modern[signature].structured_input_signature[1].items()
-        )
-        expected = modern[signature](
-            **{argument: tf.constant(inputs[argument])}
-        )
+        expected = answer(loaded[name][signature], inputs)
         assert set(values) == set(expected)
         for key, value in values.items():
             if value.dtype == np.float32:
                 np.testing.assert_allclose(value, expected[key], atol=1e-6)
             else:
                 np.testing.assert_array_equal(value, expected[key])
+
+
+def test_only_the_flac_variant_holds_foreign_operations(models):
+    _, directory = models
+
+    def foreign(name):
+        return {op for op in operations(directory / name) if ">" in op}
+
+    assert not foreign("core")
+    assert not foreign("heads")
+    assert foreign("core_flac") == {"IO>AudioDecodeFlac"}
+    assert foreign("heads_flac") == {"IO>AudioDecodeFlac"}
+
+
+def test_the_flac_variant_has_the_weights_of_what_it_is_made_from(models):
+    _, directory = models
+
+    def weights(name):
+        path = str(directory / name / "variables" / "variables")
+        reader = tf.train.load_checkpoint(path)
+        keys = sorted(reader.get_variable_to_shape_map())
+        values = (reader.get_tensor(k) for k in keys if "OBJECT" not in k)
+        return sorted(value.tobytes() for value in values)
+
+    assert weights("core") == weights("core_flac")
+    assert weights("heads") == weights("heads_flac")
+
+
+def test_the_manifest_tells_where_frames_stand(models):
+    experiment, directory = models
+    manifest = verify_manifest(directory / "heads_flac")
+    assert manifest["frames"] == {
+        "hop": 160,
+        "first": 20,
+        "sample_rate": 16_000,
+        "min_samples": 41,
+    }
+    assert manifest["requires"] == ["tensorflow-io"]
+    assert manifest["probes"] == {}
+    assert manifest["experiment"]["name"] == experiment.name
+    for name in ("core", "heads"):
+        assert "requires" not in verify_manifest(directory / name)
+
+
+def test_heads_read_the_last_module(loaded):
+    files = tf.constant([encoded(samples) for samples in RECORDINGS])
+    features = loaded["core"]["serving_default"](audio_bytes=files)
+    count = features["num_frames"].numpy()
+    whole = loaded["heads"]["classify"](audio_bytes=files)
+    kernel, bias, names = head(5, 1)
+    logits = features["module_6"] @ kernel + bias
+    np.testing.assert_allclose(
+        whole["scores"], tf.nn.softmax(logits), atol=1e-6
+    )
+    assert whole["class_name"].numpy().tolist() == [
+        names[i].encode() for i in logits.numpy().argmax(1)
+    ]
+    framed = loaded["heads"]["classify_frames"](audio_bytes=files)
+    kernel, bias, names = head(5, 2)
+    logits = features["module_6_frames"] @ kernel + bias
+    np.testing.assert_array_equal(framed["num_frames"], count)
+    for i, n in enumerate(count):
+        best = logits[i, :n].numpy().argmax(1)
+        scores = tf.nn.softmax(logits[i, :n])
+        found = {key: value[i].numpy() for key, value in framed.items()}
+        np.testing.assert_allclose(found["scores"][:n], scores, atol=1e-6)
+        np.testing.assert_array_equal(found["scores"][n:], 0)
+        np.testing.assert_array_equal(found["class_index"][:n], best)
+        np.testing.assert_array_equal(found["class_index"][n:], -1)
+        behind = [b""] * (found["class_name"].size - n)
+        expected = [names[k].encode() for k in best] + behind
+        assert found["class_name"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "added"),
+    [
+        ("example_head", {"classify", "classify_examples"}),
+        ("frame_head", {"classify_frames", "classify_frames_examples"}),
+    ],
+)
+def test_either_head_may_be_missing(loaded, models, tmp_path, given, added):
+    _, directory = models
+    save_sequence_classifier(
+        directory / "core",
+        tmp_path / "one",
+        module="module_6",
+        facts={},
+        **{given: head(5, 1)},
+    )
+    found = set(load_encoder(tmp_path / "one").signatures)
+    assert found == set(loaded["core"]) | added
+    with pytest.raises(ValueError, match="example_head, frame_head or both"):
+        save_sequence_classifier(
+            directory / "core", tmp_path / "none", module="module_6", facts={}
+        )
+
+
+STEREO = np.stack([RECORDINGS[0]] * 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (encoded(RECORDINGS[0], rate=8000), "rate of 16000, received. .8000."),
+        (encoded(STEREO), "one channel, received. .2."),
+        (encoded(RECORDINGS[0][:40]), "at least 41 samples, received. .40."),
+        (encoded(RECORDINGS[0][:0]), "at least 41 samples, received. .0."),
+        (encoded(RECORDINGS[0], subtype="PCM_24"), "16-bit WAV"),
+        (encoded(RECORDINGS[0])[:-9], "too short"),
+        (encoded(RECORDINGS[0], "FLAC"), "FLAC needs a model of the FLAC var"),
+        (b"", "Expected a WAV file"),
+    ],
+)
+def test_what_is_not_such_a_recording_is_refused(loaded, content, message):
+    good = encoded(RECORDINGS[0])
+    inputs = {
+        "audio_bytes": [good, content],
+        "examples": [example(good), example(content)],
+    }
+    for name in ("serving_default", "examples"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            answer(loaded["core"][name], inputs)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (encoded(RECORDINGS[0], "FLAC", 8000), "rate of 16000, received"),
+        (encoded(STEREO, "FLAC"), "one channel, received. .2."),
+        (encoded(RECORDINGS[0], "FLAC", 16_000, "PCM_24"), "16 bits a sample"),
+        (encoded(RECORDINGS[0][:40], "FLAC"), "at least 41 samples"),
+        (encoded(RECORDINGS[0], "FLAC")[:30], "received its beginning"),
+    ],
+)
+def test_the_flac_variant_refuses_likewise(loaded, content, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        loaded["core_flac"]["serving_default"](
+            audio_bytes=tf.constant([content])
+        )
+
+
+def test_samples_that_are_no_recording_are_refused(loaded):
+    encode = loaded["core"]["tensor"]
+    assert encode(samples=tf.zeros((1, 41)))["num_frames"].numpy() == [1]
+    for bad, message in (
+        (np.zeros((2, 40)), "at least 41 samples"),
+        (np.zeros((2, 0)), "at least 41 samples"),
+        (np.full((1, 90), np.nan), "finite samples"),
+        (np.full((1, 90), np.inf), "finite samples"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            encode(samples=tf.constant(bad, tf.float32))
+
+
+def test_an_empty_batch_is_refused_by_every_signature(loaded):
+    empty = {
+        "audio_bytes": tf.zeros((0,), tf.string),
+        "examples": tf.zeros((0,), tf.string),
+        "samples": tf.zeros((0, 900)),
+    }
+    for function in loaded["heads_flac"].values():
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="batch is empty"
+        ):
+            answer(function, empty)
+
+
+def test_tensorflow_io_is_imported_by_what_needs_it_alone(models, tmp_path):
+    _, directory = models
+    file = tmp_path / "a.flac"
+    file.write_bytes(encoded(RECORDINGS[0], "FLAC"))
+    script = f"""
+import sys, tensorflow as tf
+from gim_tf.export.saved_model import load_encoder
+load_encoder({str(directory / "heads")!r})
+assert "tensorflow_io" not in sys.modules
+loaded = load_encoder({str(directory / "heads_flac")!r})
+assert "tensorflow_io" in sys.modules
+files = tf.constant([tf.io.read_file({str(file)!r}).numpy()])
+print(loaded.signatures["classify"](audio_bytes=files)["class_name"].numpy())
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() in ("[b'a']", "[b'b']", "[b'c']")
+
+
+def test_a_machine_without_tensorflow_io_is_told_so(models, monkeypatch):
+    _, directory = models
+    monkeypatch.setitem(sys.modules, "tensorflow_io", None)
+    with pytest.raises(ExportError, match="needs tensorflow-io") as caught:
+        load_encoder(directory / "core_flac")
+    assert "\n" not in str(caught.value)
+    load_encoder(directory / "core")
+
+
+def test_files_of_all_formats_have_the_same_embedding(models, tmp_path):
+    _, directory = models
+    samples = RECORDINGS[1]
+    contents = {
+        "a.wav": encoded(samples),
+        "b.flac": encoded(samples, "FLAC"),
+        "c.flac": encoded(
+            samples.astype(np.int32) * 2**16, "FLAC", 16_000, "PCM_24"
+        ),
+        "d.wav": encoded(samples / 32768, "WAV", 16_000, "FLOAT"),
+        "e.wav": encoded(samples, "WAVEX"),
+        "f.wav": encoded(RECORDINGS[2]),
+    }
+    files = [tmp_path / name for name in contents]
+    for file, content in zip(files, contents.values(), strict=True):
+        file.write_bytes(content)
+    output = tmp_path / "embeddings.npz"
+    for model in ("heads", "core_flac"):
+        assert jobs.embed(files, directory / model, output) == 6
+        found = np.load(output)
+        assert set(found) == {"id", *MODULES}
+        for name, frames in trained_frames(models, samples).items():
+            rows = found[name]
+            np.testing.assert_allclose(
+                rows[0], frames.numpy().mean(0), atol=1e-6
+            )
+            np.testing.assert_array_equal(rows[1:5], rows[[0] * 4])
+            assert not np.allclose(rows[5], rows[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (encoded(RECORDINGS[0], rate=8000), "rate of 16000, received 8000"),
+        (encoded(STEREO, "FLAC"), "one channel, received 2"),
+        (encoded(RECORDINGS[0][:7], "FLAC"), "at least 41 samples, received 7"),
+        (encoded(RECORDINGS[0])[:-9], "no WAV, FLAC or OGG file, or it is dam"),
+        (b"no recording", "no WAV, FLAC or OGG file, or it is damaged"),
+        (encoded(RECORDINGS[0], "FLAC")[:-99], "no WAV, FLAC or OGG file, or"),
+    ],
+)
+def test_embedding_names_the_file_and_the_reason(
+    models, tmp_path, content, message
+):
+    _, directory = models
+    file = tmp_path / "some sound"
+    file.write_bytes(content)
+    with pytest.raises(
+        DataError, match=rf"some sound cannot be decoded: .*{message}[^\]]*\.$"
+    ):
+        jobs.embed([file], directory / "core", tmp_path / "out.npz")
