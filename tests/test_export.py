@@ -14,7 +14,7 @@ from gim_tf import build, jobs
 from gim_tf.data.records import record_files
 from gim_tf.errors import ExportError
 from gim_tf.export.manifest import verify_manifest
-from gim_tf.export.saved_model import load_encoder
+from gim_tf.export.saved_model import load_encoder, save_flac_variant
 from tests.conftest import TINY, png
 
 ENCODER = {"serving_default", "tensor", "examples", "grid"}
@@ -199,6 +199,13 @@ def test_what_is_not_as_it_was_written_is_refused(
     change(copy)
     with pytest.raises(ExportError, match=message):
         load_encoder(copy)
+
+
+def test_pictures_have_no_flac_variant(exported, tmp_path):
+    _, directory, _, _ = exported
+    with pytest.raises(ExportError, match="only an export of an encoder of"):
+        save_flac_variant(directory / "model", tmp_path / "model_flac")
+    assert not list(tmp_path.iterdir())
 
 
 def test_embedding_files_names_the_one_that_is_damaged(exported, tmp_path):

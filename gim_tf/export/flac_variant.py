@@ -5,10 +5,12 @@ model of its own, beside the one that loads anywhere.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
 from gim_tf.data import flac
+from gim_tf.errors import ExportError
 from gim_tf.export.inputs import Features, not_empty
 from gim_tf.export.sequences import BYTES, by_bytes_and_examples
 
@@ -25,13 +27,13 @@ class FlacVariant(tf.Module):
         `SequenceClassifier`.
 
     Raises:
-      ValueError: the model is of no recordings.
+      ExportError: the model is of no recordings.
     """
 
     def __init__(self, model: tf.Module) -> None:
         super().__init__()
         self.model = model
-        own: Mapping[str, Callable] = model.signatures
+        own: Mapping[str, Any] = model.signatures
         self.added: dict[str, Callable] = {}
         for name, signature in own.items():
             if BYTES in signature.structured_input_signature[1]:
@@ -39,7 +41,10 @@ class FlacVariant(tf.Module):
                     by_bytes_and_examples(name, _transcoding(signature))
                 )
         if not self.added:
-            raise ValueError(f"Expected signatures of {BYTES!r}.")
+            raise ExportError(
+                f"No signature takes {BYTES!r}: only an export of an encoder "
+                "of recordings has a FLAC variant."
+            )
 
     def signatures(self) -> dict[str, Callable]:
         """Name -> function, for `tf.saved_model.save`."""

@@ -158,18 +158,9 @@ def save_flac_variant(
       ExportError: an export of something else, or no tensorflow-io.
     """
     _register_flac(directory)
-    try:
-        _save_again(
-            model_directory,
-            directory,
-            FlacVariant,
-            {REQUIRES: [flac.PACKAGE]},
-        )
-    except ValueError as error:
-        raise ExportError(
-            f"{model_directory} has no FLAC variant, it is no export of an "
-            f"encoder of recordings: {error}"
-        ) from error
+    _save_again(
+        model_directory, directory, FlacVariant, {REQUIRES: [flac.PACKAGE]}
+    )
 
 
 def _register_flac(directory: str | Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gim_tf import build, config
-from gim_tf.config import Experiment, PatchViewConfig, WindowViewConfig
+from gim_tf.config import Experiment, WindowViewConfig
 from gim_tf.errors import CheckpointError
 from gim_tf.export.inputs import Servable
 from gim_tf.export.saved_model import save_encoder, save_flac_variant
@@ -44,7 +44,12 @@ def export(
         recordings and `flac_dir` is given.
     """
     stack, step = restored(experiment, run_dir)
-    encoder, facts = _KINDS[type(experiment.view)](experiment, stack)
+    view = experiment.view
+    encoder, facts = (
+        _of_sequences(experiment, stack, view.sample_rate)
+        if isinstance(view, WindowViewConfig)
+        else _of_examples(experiment, stack)
+    )
     run = RunDirectory(run_dir)
     facts |= {
         "experiment": config.to_dict(experiment),
@@ -90,7 +95,9 @@ def _of_examples(experiment: Experiment, stack: GIMStack) -> _Exported:
     return _Exported(encoder, {})
 
 
-def _of_sequences(experiment: Experiment, stack: GIMStack) -> _Exported:
+def _of_sequences(
+    experiment: Experiment, stack: GIMStack, sample_rate: int
+) -> _Exported:
     preprocess = build.build_preprocess(experiment)
     frames = build.build_frames(experiment, stack)
     hop, first = build.frame_grid(experiment)
@@ -104,7 +111,7 @@ def _of_sequences(experiment: Experiment, stack: GIMStack) -> _Exported:
     grid = {
         "hop": hop,
         "first": first,
-        "sample_rate": experiment.view.sample_rate,
+        "sample_rate": sample_rate,
         "min_samples": least,
     }
     return _Exported(encoder, {"frames": grid})
@@ -120,6 +127,3 @@ def _min_samples(experiment: Experiment) -> int:
         for length in itertools.count(1)
         if all(encoder.time_steps(length, blocks) > 0 for blocks in depths)
     )
-
-
-_KINDS = {PatchViewConfig: _of_examples, WindowViewConfig: _of_sequences}
