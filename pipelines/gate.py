@@ -6,7 +6,7 @@ none; this is what stops.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -14,6 +14,7 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from gim_tf.config import DataConfig
+from gim_tf.data import corpus
 from gim_tf.data.records import (
     UNLABELLED,
     Rejected,
@@ -27,11 +28,25 @@ from pipelines.ingest import DUPLICATES_FILE, REJECTED_DIR
 _LISTED = 100
 
 
+class Counted(NamedTuple):
+    """How often a feature of labels occurs in one split.
+
+    Attributes:
+      examples: how many have any.
+      labels: how often each value occurs.
+    """
+
+    examples: int
+    labels: Mapping[int, int]
+
+
 class Findings(NamedTuple):
     """What ingest, statistics and validation say of the records.
 
     Attributes:
+      corpus: the names that the source gives, see `gim_tf.data.corpus`.
       labels: for each split, the number of examples of each label.
+      frames: for each split, its frame labels.
       anomalies: for each split, a line an anomaly.
       rejected: the first hundred examples that could not be read.
       num_rejected: how many could not be read.
@@ -39,7 +54,9 @@ class Findings(NamedTuple):
       listing: where all rejected examples are listed.
     """
 
+    corpus: Mapping[str, Any]
     labels: Mapping[str, Mapping[int, int]]
+    frames: Mapping[str, Counted]
     anomalies: Mapping[str, list[str]]
     rejected: list[Rejected]
     num_rejected: int
@@ -53,8 +70,14 @@ def collect(
     """Reads the findings from the three artifacts' folders."""
     listing = os.path.join(examples, REJECTED_DIR)
     rejected, num_rejected = _rejected(listing)
+    counted = {
+        name: {s: _counted(statistics, s, name) for s in data.splits}
+        for name in ("label", "frame_labels")
+    }
     return Findings(
-        labels={s: _label_counts(statistics, s) for s in data.splits},
+        corpus=corpus.read_corpus(examples),
+        labels={s: found.labels for s, found in counted["label"].items()},
+        frames=counted["frame_labels"],
         anomalies={s: _anomalies(anomalies, s) for s in data.splits},
         rejected=rejected,
         num_rejected=num_rejected,
@@ -67,8 +90,10 @@ def check(data: DataConfig, findings: Findings) -> None:
     """Raises `DataError` for the first condition that does not hold.
 
     In this order: unreadable examples, ids that repeat, a split too small or
-    lacking a class, labels outside the contract, other anomalies.
+    lacking a class, labels outside the contract, other anomalies. Where the
+    configuration names no classes, those of the source are checked.
     """
+    data = corpus.named(data, findings.corpus)
     check_rejected(
         data, findings.rejected, findings.num_rejected, findings.listing
     )
@@ -79,23 +104,41 @@ def check(data: DataConfig, findings: Findings) -> None:
         )
     check_counts(data, findings.labels)
     _check_labels(data, findings.labels)
+    _check_frames(data, findings.frames)
     _check_anomalies(findings.anomalies)
 
 
 def report(data: DataConfig, findings: Findings, fingerprint: str) -> str:
-    """The gate's report as JSON: counts, label frequencies, rejected."""
-    names = dict(enumerate(data.class_names))
+    """The gate's report as JSON: counts, label frequencies, rejected.
+
+    "frame_labels" is there if any example has them: for each split, the number
+    of such "examples", and "labels", how often each occurs.
+    """
+    data = corpus.named(data, findings.corpus)
     content: dict[str, Any] = {
         "fingerprint": fingerprint,
         "counts": {s: sum(c.values()) for s, c in findings.labels.items()},
         "labels": {
-            split: {names.get(k, str(k)): v for k, v in sorted(count.items())}
+            split: _by_name(count, data.class_names)
             for split, count in findings.labels.items()
         },
         "num_rejected": findings.num_rejected,
         "rejected": [bad._asdict() for bad in findings.rejected],
     }
+    if any(found.examples for found in findings.frames.values()):
+        content["frame_labels"] = {
+            split: {
+                "examples": found.examples,
+                "labels": _by_name(found.labels, data.frame_names),
+            }
+            for split, found in findings.frames.items()
+        }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _by_name(counts: Mapping[int, int], names: Sequence[str]) -> dict[str, int]:
+    known = dict(enumerate(names))
+    return {known.get(k, str(k)): v for k, v in sorted(counts.items())}
 
 
 def _check_labels(
@@ -116,6 +159,21 @@ def _check_labels(
                 )
 
 
+def _check_frames(data: DataConfig, frames: Mapping[str, Counted]) -> None:
+    highest = len(data.frame_names) - 1
+    expected = (
+        label_range(0, highest, "frame_names") if highest >= 0 else "none"
+    )
+    for split, found in frames.items():
+        for label, count in sorted(found.labels.items()):
+            if not 0 <= label <= highest:
+                raise DataError(
+                    f"Split {split!r} has frame label {label}, {count} "
+                    f"time(s), expected {expected}. Mend the labels or "
+                    "data.frame_names."
+                )
+
+
 def _check_anomalies(anomalies: Mapping[str, list[str]]) -> None:
     found = [
         f"split {split!r}, {line}"
@@ -130,14 +188,18 @@ def _check_anomalies(anomalies: Mapping[str, list[str]]) -> None:
         )
 
 
-def _label_counts(statistics: str, split: str) -> dict[int, int]:
+def _counted(statistics: str, split: str, name: str) -> Counted:
     path = os.path.join(statistics, f"Split-{split}", "FeatureStats.pb")
     datasets = tfdv.load_stats_binary(path).datasets
     for feature in (f for d in datasets for f in d.features):
-        if list(feature.path.step) == ["label"]:
-            buckets = feature.string_stats.rank_histogram.buckets
-            return {int(b.label): int(b.sample_count) for b in buckets}
-    return {}
+        if list(feature.path.step) == [name]:
+            stats = feature.string_stats
+            buckets = stats.rank_histogram.buckets
+            return Counted(
+                stats.common_stats.num_non_missing,
+                {int(b.label): int(b.sample_count) for b in buckets},
+            )
+    return Counted(0, {})
 
 
 def _anomalies(directory: str, split: str) -> list[str]:

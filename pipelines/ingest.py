@@ -9,7 +9,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import apache_beam as beam
 import tensorflow as tf
@@ -24,6 +24,7 @@ from tfx.dsl.components.base import (
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
+from gim_tf.data import corpus
 from gim_tf.data.records import (
     Record,
     Rejected,
@@ -37,6 +38,10 @@ from pipelines.sources import INGEST_SOURCES, source_hash
 
 REJECTED_DIR = "rejected"
 DUPLICATES_FILE = "duplicates.json"
+MOMENTS = "moments"
+
+# Any: as int, Beam would send the sums in 64 bits, and loud corpora have more.
+_Written: TypeAlias = str | beam.pvalue.TaggedOutput[Literal["moments"], Any]
 
 
 class Shard(NamedTuple):
@@ -50,7 +55,8 @@ class Shard(NamedTuple):
 class WriteShards(beam.DoFn):
     """Reads a shard's piece of work, writes its records, yields their ids.
 
-    What cannot be read goes to `rejected/<split>-<shard>.jsonl`.
+    What cannot be read goes to `rejected/<split>-<shard>.jsonl`. The output
+    `MOMENTS` has the shard's part of the corpus' mean and deviation.
 
     Args:
       source: a reader; pickled and sent to the workers.
@@ -61,7 +67,7 @@ class WriteShards(beam.DoFn):
         self._source = source
         self._directory = directory
 
-    def process(self, shard: Shard) -> Iterator[str]:
+    def process(self, shard: Shard) -> Iterator[_Written]:
         """Writes one shard; a repeated attempt replaces the whole file."""
         folder = os.path.join(self._directory, f"Split-{shard.split}")
         # Beside the split, since every file inside counts as data.
@@ -78,8 +84,10 @@ class WriteShards(beam.DoFn):
             if tf.io.gfile.exists(partial):
                 tf.io.gfile.remove(partial)
 
-    def _write(self, shard: Shard, path: str) -> Iterator[str]:
+    def _write(self, shard: Shard, path: str) -> Iterator[_Written]:
         rejected: list[Rejected] = []
+        heard = corpus.Moments()
+        counts = corpus.counts(self._source.data, shard.split)
         options = tf.io.TFRecordOptions(
             compression_type="GZIP", compression_level=1
         )
@@ -87,10 +95,13 @@ class WriteShards(beam.DoFn):
             for found in self._read(shard.item):
                 if isinstance(found, Record):
                     writer.write(to_example(found))
+                    if counts:
+                        heard += corpus.moments(found.encoded)
                     yield found.id
                 else:
                     rejected.append(found)
         self._write_rejected(shard, rejected)
+        yield beam.pvalue.TaggedOutput(MOMENTS, tuple(heard))
 
     def _read(self, item: WorkItem | None) -> Iterable[Record | Rejected]:
         return self._source.read(item) if item is not None else ()
@@ -132,17 +143,29 @@ class RecordGenExecutor(base_beam_executor.BaseBeamExecutor):
             ),
         )
         shards = [s for split in splits for s in _shards(source, split)]
+        names = (source.class_names, source.frame_names)
         with self._make_beam_pipeline() as pipeline:
-            _ = (
+            written = (
                 pipeline
                 | "Shards" >> beam.Create(shards)
                 | "Spread" >> beam.Reshuffle()
-                | "Write" >> beam.ParDo(WriteShards(source, examples.uri))
+                | "Write"
+                >> beam.ParDo(WriteShards(source, examples.uri)).with_outputs(
+                    MOMENTS, main="ids"
+                )
+            )
+            _ = (
+                written.ids
                 | "PerId" >> beam.combiners.Count.PerElement()
                 | "Repeated" >> beam.Filter(lambda counted: counted[1] > 1)
                 | "Ids" >> beam.Keys()
                 | "Few" >> beam.combiners.Top.Smallest(10)
                 | "List" >> beam.ParDo(_WriteDuplicates(examples.uri))
+            )
+            _ = (
+                written[MOMENTS]
+                | "Add" >> beam.CombineGlobally(_added)
+                | "Tell" >> beam.ParDo(_WriteCorpus(examples.uri, *names))
             )
 
 
@@ -165,8 +188,8 @@ class RecordGenSpec(component_spec.ComponentSpec):
 class RecordGen(base_beam_component.BaseBeamComponent):
     """Turns a raw source into tf.Example splits.
 
-    Outputs `examples`: a folder a split, and beside them what was rejected.
-    The splits are those of the data configuration.
+    Outputs `examples`: a folder a split, and beside them what was rejected and
+    `corpus.json`. The splits are those of the data configuration.
 
     Args:
       data: JSON of `parts.data_part`.
@@ -195,6 +218,26 @@ class _WriteDuplicates(beam.DoFn):
             tf.io.gfile.makedirs(os.path.dirname(self._path))
             with tf.io.gfile.GFile(self._path, "w") as file:
                 file.write(json.dumps(repeated, ensure_ascii=False) + "\n")
+
+
+class _WriteCorpus(beam.DoFn):
+    def __init__(
+        self,
+        directory: str,
+        class_names: tuple[str, ...],
+        frame_names: tuple[str, ...],
+    ) -> None:
+        self._names = (class_names, frame_names)
+        self._directory = directory
+
+    def process(self, heard: Any) -> None:
+        corpus.write_corpus(
+            self._directory, *self._names, corpus.Moments(*heard)
+        )
+
+
+def _added(parts: Iterable[Any]) -> Any:
+    return tuple(sum((corpus.Moments(*p) for p in parts), corpus.Moments()))
 
 
 def _shards(source: Source, split: str) -> list[Shard]:

@@ -18,8 +18,8 @@ def data_part(experiment: config.Experiment) -> dict[str, Any]:
 
 def data_config(part: dict[str, Any]) -> config.DataConfig:
     """Inverse of `data_part`."""
-    names = tuple(part["class_names"])
-    return config.DataConfig(**{**part, "class_names": names})
+    lists = {k: tuple(v) for k, v in part.items() if isinstance(v, list)}
+    return config.DataConfig(**{**part, **lists})
 
 
 def training_part(experiment: config.Experiment) -> config.Experiment:

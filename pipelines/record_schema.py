@@ -1,4 +1,4 @@
-"""The hand-written schema, completed with an experiment's number of classes."""
+"""The hand-written schema, completed with an experiment's numbers of labels."""
 
 import hashlib
 from pathlib import Path
@@ -13,12 +13,14 @@ _TEMPLATE = Path(__file__).parent / "schema" / "records.pbtxt"
 
 
 def record_schema(data: DataConfig) -> schema_pb2.Schema:
-    """The schema of `schema/records.pbtxt`, with the largest label if known."""
+    """The schema of `schema/records.pbtxt`, with largest labels if known."""
     text = _TEMPLATE.read_text(encoding="utf-8")
     schema = text_format.Parse(text, schema_pb2.Schema())
-    label = next(f for f in schema.feature if f.name == "label")
+    features = {feature.name: feature for feature in schema.feature}
     if data.max_label is not None:
-        label.int_domain.max = data.max_label
+        features["label"].int_domain.max = data.max_label
+    if data.frame_names:
+        features["frame_labels"].int_domain.max = len(data.frame_names) - 1
     return schema
 
 

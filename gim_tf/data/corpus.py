@@ -7,7 +7,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,7 +112,7 @@ def read_corpus(directory: str | Path) -> dict[str, Any]:
     return found
 
 
-def named(data: DataConfig, facts: dict[str, Any]) -> DataConfig:
+def named(data: DataConfig, facts: Mapping[str, Any]) -> DataConfig:
     """`data` with the names that ingest found where it has none itself."""
     return dataclasses.replace(
         data,

@@ -148,11 +148,13 @@ def check_label(record: Record, data: DataConfig) -> None:
         )
 
 
-def label_range(lowest: int, highest: int | None) -> str:
-    """The labels that may stand, in words."""
+def label_range(
+    lowest: int, highest: int | None, names: str = "class_names"
+) -> str:
+    """The labels that may stand, in words; `names` is the setting with them."""
     if highest is None:
         return f"{lowest} or more"
-    return f"{lowest} to {highest}, the positions in data.class_names"
+    return f"{lowest} to {highest}, the positions in data.{names}"
 
 
 def check_rejected(

@@ -1,6 +1,7 @@
 """The data gate on made findings; the pipeline tests feed it real ones."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -16,6 +17,8 @@ def findings(**changes):
     from pipelines.gate import Findings
 
     sound = Findings(
+        corpus={},
+        frames={},
         labels={"train": EACH, "test": EACH},
         anomalies={"train": [], "test": []},
         rejected=[],
@@ -68,3 +71,42 @@ def test_labels_may_be_missing_where_no_probe_reads(tiny):
     labels = {"unlabelled": {-1: 9}, "train": EACH, "test": EACH}
     anomalies = dict.fromkeys(labels, ())
     gate.check(data, findings(labels=labels, anomalies=anomalies))
+
+
+def test_the_source_s_names_count_where_the_configuration_has_none(tiny):
+    from pipelines import gate
+
+    data = dataclasses.replace(tiny.data, class_names=())
+    named = {"class_names": ["ann", "bob"], "frame_names": ["a", "b"]}
+    labels = {"train": {0: 1}, "test": {1: 1}}
+    found = findings(labels=labels, corpus=named)
+    with pytest.raises(DataError, match=r"no example of 1 class.*'bob'"):
+        gate.check(data, found)
+    labels = {"train": {0: 1, 1: 2}, "test": {2: 1}}
+    with pytest.raises(DataError, match="label 2, expected 0 to 1"):
+        gate.check(data, found._replace(labels=labels))
+    labels = {"train": {0: 1, 1: 2}, "test": {1: 1}}
+    gate.check(data, found._replace(labels=labels))
+    text = gate.report(data, found._replace(labels=labels), "f")
+    content = json.loads(text)
+    assert content["labels"]["train"] == {"ann": 1, "bob": 2}
+    assert "frame_labels" not in content
+
+
+def test_frame_labels_are_counted_and_bounded(tiny):
+    from pipelines import gate
+
+    frames = {
+        "train": gate.Counted(2, {0: 30, 1: 4}),
+        "test": gate.Counted(0, {}),
+    }
+    found = findings(corpus={"frame_names": ["a", "b"]}, frames=frames)
+    gate.check(tiny.data, found)
+    content = json.loads(gate.report(tiny.data, found, "f"))
+    assert content["frame_labels"] == {
+        "train": {"examples": 2, "labels": {"a": 30, "b": 4}},
+        "test": {"examples": 0, "labels": {}},
+    }
+    for corpus, expected in (({"frame_names": ["a"]}, "0 to 0"), ({}, "none")):
+        with pytest.raises(DataError, match=f"frame label .*{expected}"):
+            gate.check(tiny.data, found._replace(corpus=corpus))
