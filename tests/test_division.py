@@ -1,5 +1,7 @@
 """Recordings divided in time: exact parts, and no sample in two splits."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -125,6 +127,19 @@ def test_a_silent_part_is_rejected_by_name(tmp_path):
     (bad,) = read(reader, "test")
     assert bad == Rejected("a/x.flac#test", "silent, all samples are equal")
     assert len(read(reader, "train")) == 1
+
+
+def test_what_cannot_be_opened_is_not_waited_for(tmp_path):
+    write(tmp_path, "librispeech")
+    os.mkfifo(tmp_path / flac_name("3-1-0000").replace("0000", "0009"))
+    reader = divided("librispeech", tmp_path)
+    assert len(read(reader, "train")) == 2
+    rejected = [
+        one for one in read(reader, "unlabelled") if one.id[4:8] == "0009"
+    ]
+    assert [one.reason for one in rejected] == [
+        "no regular file, or a broken link"
+    ]
 
 
 def test_records_of_divided_recordings_are_written(tmp_path):

@@ -82,7 +82,10 @@ class Folder:
 
     def head(self, name: str) -> BinaryIO:
         """The open file; `OSError` where it cannot be opened."""
-        return (self.path / name).open("rb")
+        path = self.path / name
+        if not path.is_file():  # a pipe would be waited for, for ever
+            raise FileNotFoundError(path)
+        return path.open("rb")
 
     def read(self, names: Iterable[str]) -> Iterator[Opened]:
         """Opens files in the order given."""
