@@ -112,7 +112,8 @@ def report(data: DataConfig, findings: Findings, fingerprint: str) -> str:
     """The gate's report as JSON: counts, label frequencies, rejected.
 
     "frame_labels" is there if any example has them: for each split, the number
-    of such "examples", and "labels", how often each occurs.
+    of such "examples", and "labels", how often each occurs. "corpus" is what
+    ingest found, for the components behind the gate.
     """
     data = corpus.named(data, findings.corpus)
     content: dict[str, Any] = {
@@ -124,6 +125,7 @@ def report(data: DataConfig, findings: Findings, fingerprint: str) -> str:
         },
         "num_rejected": findings.num_rejected,
         "rejected": [bad._asdict() for bad in findings.rejected],
+        "corpus": findings.corpus,
     }
     if any(found.examples for found in findings.frames.values()):
         content["frame_labels"] = {

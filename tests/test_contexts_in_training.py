@@ -89,4 +89,4 @@ def test_one_module_with_a_masked_context_is_probed_by_z(
         tmp_path / "probe",
         tensorboard_dir=tmp_path / "tensorboard",
     )
-    assert list(result["modules"]) == ["module_1"]
+    assert list(result["tasks"]["class"]["modules"]) == ["module_1"]

@@ -148,9 +148,9 @@ def test_the_classifier_is_the_probed_encoder_with_the_probe_s_head(exported):
     index = found["class_index"].numpy()
     labels = np.arange(40) % 10
     assert np.mean(index == labels) == pytest.approx(
-        result["modules"]["module_3"]["linear_top1"], abs=0.03
+        result["tasks"]["class"]["modules"]["module_3"]["linear_top1"], abs=0.03
     )
-    names = [result["class_names"][i].encode() for i in index]
+    names = [result["tasks"]["class"]["class_names"][i].encode() for i in index]
     assert found["class_name"].numpy().tolist() == names
 
 
@@ -249,7 +249,7 @@ def test_the_report_of_a_library_run_can_be_written_again(exported):
         tensorboard=str(directory / "tensorboard"),
     )
     summary = jobs.write_report(experiment, sources, directory)
-    assert summary["probes"] == result["modules"]
+    assert summary["probes"] == result["tasks"]["class"]["modules"]
     assert summary["data"]["train"] == 40
     page = (directory / "report.html").read_text()
     (directory / "report.html").unlink()

@@ -15,8 +15,9 @@ _VIEWS = {
         "{patch_size}, one every {patch_stride} pixels"
     ),
     "window": (
-        "random windows of {length} samples at {sample_rate} Hz, starting at "
-        "multiples of {stride}, with {mean} taken away and divided by {std}"
+        "random windows of {length} samples at {sample_rate} Hz that start at "
+        "multiples of {stride}, normalised with mean {mean} and deviation "
+        "{std}; evaluation takes whole recordings"
     ),
 }
 _ENCODERS = {
@@ -27,12 +28,13 @@ _ENCODERS = {
     ),
     "conv_audio": (
         "convolutions along time with ReLU: {channels} channels, kernels of "
-        "{kernel_sizes} and strides of {strides} frames"
+        "{kernel_sizes} and strides of {strides} frames, zero frames on both "
+        "sides {paddings}"
     ),
 }
 _CONTEXTS = {
-    "gru": "GRU of {units} units",
-    "masked_conv": "gated masked convolutions, {num_layers} layers",
+    "gru": "GRU of {units} units over all frames so far",
+    "masked_conv": "{num_layers} gated masked convolutions over rows above",
 }
 _OBJECTIVES = {
     "info_nce": (

@@ -14,7 +14,9 @@ def probes(last, untrained):
         "linear_top1": last,
         "untrained_linear_top1": untrained,
     }
-    return {"modules": modules}
+    return {
+        "tasks": {"phone": {"modules": modules}, "speaker": {"modules": {}}}
+    }
 
 
 @pytest.mark.parametrize(
@@ -36,5 +38,6 @@ def test_both_conditions_decide(last, untrained, baseline, blessed):
     )
     assert verdict.blessed is blessed
     assert verdict.score == last
+    assert "phone, module_10" in verdict.reasons[0]
     assert len(verdict.reasons) == (1 if baseline is None else 2)
     assert blessed == all(r.startswith("passed") for r in verdict.reasons)
