@@ -60,6 +60,8 @@ def test_the_length_after_resampling_is_in_the_header(kind, subtype):
 def test_ingest_writes_the_facts_of_the_pretraining_split(tmp_path):
     for seed, name in enumerate(IDS):
         put(tmp_path / flac_name(name), encode(samples(seed=seed)))
+    labels = "".join(f"{name} {'1 ' * 8}\n" for name in IDS)
+    put(tmp_path / "converted_aligned_phones.txt", labels.encode())
     source = open_("librispeech", tmp_path, holdout=0.3)
     records.write_records(source, tmp_path / "records")
     facts = corpus.read_corpus(tmp_path / "records")
@@ -71,7 +73,7 @@ def test_ingest_writes_the_facts_of_the_pretraining_split(tmp_path):
         ]
     )
     assert facts["class_names"] == ["10", "9"]
-    assert facts["frame_names"] == []
+    assert facts["frame_names"] == [str(label) for label in range(41)]
     np.testing.assert_allclose(facts["mean"], heard.mean(), rtol=1e-12)
     np.testing.assert_allclose(facts["std"], heard.std(), rtol=1e-12)
     completed = config.completed(
