@@ -111,7 +111,10 @@ def _data_components(
         fingerprint=fingerprint,
     )
     schema = tfx.components.ImportSchemaGen(schema_file=places.schema_file)
-    classes = len(experiment.data.class_names) or _MANY_CLASSES
+    known = experiment.data.class_names, experiment.data.frame_names
+    is_framed = isinstance(experiment.view, config.WindowViewConfig)
+    named = known if is_framed else known[:1]
+    classes = max(map(len, named)) if all(named) else _MANY_CLASSES
     statistics = tfx.components.StatisticsGen(
         examples=records.outputs["examples"],
         schema=schema.outputs["schema"],

@@ -16,11 +16,17 @@ _LIBRARY = Path(gim_tf.__file__).parent
 _PIPELINES = Path(__file__).parent
 _HASHED = {".py", ".html", ".pbtxt"}
 
-# Files and folders, below gim_tf/ or pipelines/, that decide an output.
-INGEST_SOURCES = (
-    "config",
+_RECORDS = (
+    "data/alignments.py",
+    "data/corpus.py",
+    "data/pcm.py",
     "data/records.py",
     "data/shards.py",
+)
+# Files and folders, below gim_tf/ or pipelines/, that decide an output.
+INGEST_SOURCES = (
+    *_RECORDS,
+    "config",
     "data/sources",
     "pipelines/ingest.py",
     "pipelines/parts.py",
@@ -32,13 +38,12 @@ GATE_SOURCES = (
 )
 # What decides the weights: checkpoints are continued under this code only.
 WEIGHT_SOURCES = (
+    *_RECORDS,
     "build.py",
     "config",
     "data/flac.py",
     "data/input_pipeline.py",
     "data/patches.py",
-    "data/records.py",
-    "data/shards.py",
     "data/views.py",
     "data/windows.py",
     "encoders",
@@ -53,11 +58,14 @@ WEIGHT_SOURCES = (
 _SHOWN = tuple(
     f"inspection/{name}.py"
     for name in (
+        "confusion",
         "curves",
         "facts",
+        "phones",
         "pictures",
         "plots",
         "samples",
+        "spectrograms",
         "style",
         "tensorboard",
     )
@@ -65,6 +73,7 @@ _SHOWN = tuple(
 TRAINING_SOURCES = (
     *WEIGHT_SOURCES,
     *_SHOWN,
+    "data/spectra.py",
     "export",
     "jobs/exporting.py",
     "pipelines/trainer_module.py",
@@ -72,8 +81,6 @@ TRAINING_SOURCES = (
 PROBE_SOURCES = (
     *TRAINING_SOURCES,
     "inspection/projector.py",
-    "data/alignments.py",
-    "data/spectra.py",
     "jobs/probed.py",
     "jobs/probing.py",
     "jobs/probing_examples.py",
@@ -81,13 +88,7 @@ PROBE_SOURCES = (
     "probes",
     "pipelines/components.py",
 )
-READER_SOURCES = (
-    "config",
-    "data/flac.py",
-    "data/windows.py",
-    "export",
-    "pipelines/components.py",
-)
+READER_SOURCES = (*WEIGHT_SOURCES, "export", "pipelines/components.py")
 BLESS_SOURCES = ("pipelines/blessing.py", "pipelines/components.py")
 PUSH_SOURCES = (
     "export/manifest.py",
@@ -96,6 +97,9 @@ PUSH_SOURCES = (
 )
 REPORT_SOURCES = (
     "config",
+    "data/corpus.py",
+    "data/pcm.py",
+    "data/spectra.py",
     "experiments",
     "export/manifest.py",
     "inspection",
@@ -103,6 +107,7 @@ REPORT_SOURCES = (
     "jobs/reporting.py",
     "pipelines/components.py",
     "pipelines/evaluation.py",
+    "probes/linear_probe.py",
 )
 
 

@@ -16,6 +16,7 @@ ENTRIES = {
     "GATE_SOURCES": [f"{COMPONENTS}:DataGate"],
     "TRAINING_SOURCES": ["pipelines/trainer_module.py"],
     "PROBE_SOURCES": [f"{COMPONENTS}:LinearProbe"],
+    "READER_SOURCES": [f"{COMPONENTS}:RecordReader"],
     "BLESS_SOURCES": [f"{COMPONENTS}:Bless"],
     "PUSH_SOURCES": [f"{COMPONENTS}:Push"],
     "REPORT_SOURCES": [f"{COMPONENTS}:Report"],
@@ -112,7 +113,8 @@ def test_a_list_covers_what_its_component_imports(name):
 def test_checkpoints_depend_on_what_decides_weights_alone():
     needed = closure("gim_tf/jobs/pretraining.py")
     listed = covered(sources.WEIGHT_SOURCES)
-    unlisted = needed - listed
+    # Spectra are drawn, not trained on.
+    unlisted = needed - listed - {"gim_tf/data/spectra.py"}
     assert {Path(f).parent.name for f in unlisted} == {"inspection"}
     for folder in ("export", "data/sources", "inspection", "probes"):
         assert not any(f.startswith(f"gim_tf/{folder}") for f in listed)
