@@ -16,6 +16,7 @@ from gim_tf.errors import ExportError
 from gim_tf.export.manifest import verify_manifest
 from gim_tf.export.saved_model import load_encoder, save_flac_variant
 from tests.conftest import TINY, png
+from tests.saved_models import assert_tf1_loader_agrees
 
 ENCODER = {"serving_default", "tensor", "examples", "grid"}
 
@@ -113,22 +114,7 @@ def test_the_tf1_style_loader_gives_the_same_answers(exported, where):
         "images": pixels[:2].astype(np.float32),
         "examples": examples_of(directory, 2),
     }
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        meta = tf.compat.v1.saved_model.loader.load(session, ["serve"], path)
-        found = {}
-        for name in modern:
-            signature = meta.signature_def[name]
-            ((argument, tensor),) = signature.inputs.items()
-            fetches = {k: t.name for k, t in signature.outputs.items()}
-            found[name] = session.run(fetches, {tensor.name: inputs[argument]})
-    for name, values in found.items():
-        ((argument, _),) = modern[name].structured_input_signature[1].items()
-        expected = modern[name](**{argument: tf.constant(inputs[argument])})
-        for key, value in values.items():
-            if value.dtype == np.float32:
-                np.testing.assert_allclose(value, expected[key], atol=1e-6)
-            else:
-                np.testing.assert_array_equal(value, expected[key])
+    assert_tf1_loader_agrees(path, modern, inputs)
 
 
 def test_the_classifier_is_the_probed_encoder_with_the_probe_s_head(exported):

@@ -24,6 +24,7 @@ from gim_tf.export.saved_model import (
 )
 from gim_tf.export.sequences import SequenceClassifier, frames_only
 from tests.conftest import TINY_SEQUENCE
+from tests.saved_models import answer, assert_tf1_loader_agrees
 
 LENGTHS = (1600, 4000, 2345)
 MODULES = [f"module_{index}" for index in range(1, 7)]
@@ -117,26 +118,6 @@ def trained_frames(frames_of, experiment, samples):
     view = experiment.view
     x = (tf.constant(samples / 32768, tf.float32) - view.mean) / view.std
     return {k: v[0] for k, v in frames_of(x[None, :, None, None]).items()}
-
-
-def run_tf1(path, inputs, names):
-    """Signatures through the loader of TF Serving and Beam."""
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        meta = tf.compat.v1.saved_model.loader.load(
-            session, ["serve"], str(path)
-        )
-        found = {}
-        for name in names:
-            signature = meta.signature_def[name]
-            ((argument, tensor),) = signature.inputs.items()
-            fetches = {k: t.name for k, t in signature.outputs.items()}
-            found[name] = session.run(fetches, {tensor.name: inputs[argument]})
-        return found
-
-
-def answer(signature, inputs):
-    ((argument, _),) = signature.structured_input_signature[1].items()
-    return signature(**{argument: tf.constant(inputs[argument])})
 
 
 def operations(path):
@@ -239,15 +220,8 @@ def test_the_tf1_style_loader_gives_the_same_answers(
     }
     heads = HEADS if name.startswith("heads") else set()
     assert set(loaded[name]) == ENCODER | heads
-    found = run_tf1(directory / name, inputs, signatures)
-    for signature, values in found.items():
-        expected = answer(loaded[name][signature], inputs)
-        assert set(values) == set(expected)
-        for key, value in values.items():
-            if value.dtype == np.float32:
-                np.testing.assert_allclose(value, expected[key], atol=1e-6)
-            else:
-                np.testing.assert_array_equal(value, expected[key])
+    compared = {key: loaded[name][key] for key in signatures}
+    assert_tf1_loader_agrees(directory / name, compared, inputs)
 
 
 def test_only_the_flac_variant_holds_foreign_operations(models):

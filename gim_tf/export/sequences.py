@@ -76,31 +76,23 @@ class SequenceEncoder(tf.Module):
         def tensor(samples: tf.Tensor) -> Features:
             return _answer(frames(_checked(not_empty(samples), min_samples)))
 
-        widths = tensor.get_concrete_function().structured_outputs
+        like = tensor.get_concrete_function().structured_outputs
 
-        @tf.function(input_signature=[strings(BYTES)], autograph=False)
-        def audio_bytes(audio_bytes: tf.Tensor) -> Features:
+        def each(files: tf.Tensor) -> Features:
             return _each(
                 lambda one: tensor(decode(one[tf.newaxis])),
-                not_empty(audio_bytes),
-                widths,
+                not_empty(files),
+                like,
             )
 
-        @tf.function(input_signature=[strings(EXAMPLES)], autograph=False)
-        def examples(examples: tf.Tensor) -> Features:
-            return audio_bytes(encoded(examples))
-
-        self.tensor = tensor
-        self.audio_bytes = audio_bytes
-        self.examples = examples
+        self.functions = {
+            "tensor": tensor,
+            **by_bytes_and_examples("serving_default", each),
+        }
 
     def signatures(self) -> dict[str, Callable]:
         """Name -> function, for `tf.saved_model.save`."""
-        return {
-            "serving_default": self.audio_bytes,
-            "tensor": self.tensor,
-            "examples": self.examples,
-        }
+        return dict(self.functions)
 
 
 class SequenceClassifier(tf.Module):
