@@ -17,7 +17,7 @@ from tfx import v1 as tfx
 from tfx.types import BaseChannel, standard_artifacts
 
 from gim_tf import config
-from pipelines import parts, sources
+from pipelines import evaluator_module, parts, sources
 from pipelines.baseline import LatestOtherBlessedStrategy
 from pipelines.components import (
     Bless,
@@ -178,16 +178,23 @@ def _evaluation(
         model=probed, sources=source_hash(sources.READER_SOURCES)
     )
     model = reader.outputs["reader"]
-    return [reader, _evaluator(experiment, examples, model)]
+    evaluator = _evaluator(
+        experiment, examples, model, module_path=evaluator_module.PATH
+    )
+    return [reader, evaluator]
 
 
 def _evaluator(
-    experiment: config.Experiment, examples: BaseChannel, model: BaseChannel
+    experiment: config.Experiment,
+    examples: BaseChannel,
+    model: BaseChannel,
+    **options: Any,
 ) -> Any:
     metrics = ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"]
     return tfx.components.Evaluator(
         examples=examples,
         model=model,
+        **options,
         example_splits=[experiment.data.test_split],
         eval_config=tfma.EvalConfig(
             model_specs=[
