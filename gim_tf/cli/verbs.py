@@ -209,9 +209,6 @@ def export_weights(options: argparse.Namespace) -> None:
 
 def golden_check(options: argparse.Namespace) -> None:
     """Prints how near every array is, and fails where one is not."""
-    # With odd batches of narrow layers, which a set may have, oneDNN's
-    # convolutions of TensorFlow 2.16 corrupt memory.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     from gim_tf import fidelity
 
     def progress(result: fidelity.CaseResult) -> None:
