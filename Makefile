@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help run test setup format format-check lint imports types bazel unit \
-	golden-test fault-test pipeline-test fidelity clean
+	integration-test golden-test fault-test pipeline-test fidelity clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -20,8 +20,8 @@ run: setup ## train, probe, export and report: EXPERIMENT=fashion_mnist_gim
 	@$(BIN)/gim run --experiment $(EXPERIMENT) --output-dir outputs/$(EXPERIMENT)
 
 # Cheapest first.
-test: format-check lint imports types bazel unit golden-test fault-test \
-	pipeline-test ## all checks and tests
+test: format-check lint imports types bazel unit integration-test golden-test \
+	fault-test pipeline-test ## all checks and tests
 
 setup: ## make .venv with Python 3.10 and the pinned packages, once
 	@PYTHON="$(PYTHON)" tools/setup.sh
@@ -58,10 +58,14 @@ bazel: setup ## build and test the layers with Bazel, where there is one
 
 unit: setup ## tests without TFX
 	@echo "== unit tests: pytest"
-	@$(BIN)/pytest -q -n 2 --dist loadscope \
-		-m "not pipeline and not faults and not goldens and not slow"
+	@$(BIN)/pytest -q -n 2 --dist loadscope -m \
+		"not integration and not pipeline and not faults and not goldens and not slow"
 
-golden-test: setup ## all goldens of the authors' code, where they are there
+integration-test: setup ## tests that train, export and probe small networks
+	@echo "== integration tests: pytest"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "integration and not slow"
+
+golden-test: setup ## goldens of the authors' code: all that are there
 	@echo "== golden tests: pytest"
 	@$(BIN)/pytest -q -n 2 -m goldens tests/test_goldens.py
 

@@ -12,6 +12,8 @@ from gim_tf import config, jobs
 from gim_tf.data import records
 from gim_tf.data.shards import ShardWriter
 
+pytestmark = pytest.mark.integration
+
 
 def wav(samples):
     buffer = io.BytesIO()

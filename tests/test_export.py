@@ -18,6 +18,8 @@ from gim_tf.export.saved_model import load_encoder, save_flac_variant
 from tests.conftest import TINY, png
 from tests.saved_models import assert_tf1_loader_agrees
 
+pytestmark = pytest.mark.integration
+
 ENCODER = {"serving_default", "tensor", "examples", "grid"}
 
 

@@ -26,6 +26,8 @@ from gim_tf.export.sequences import SequenceClassifier, frames_only
 from tests.conftest import TINY_SEQUENCE
 from tests.saved_models import answer, assert_tf1_loader_agrees
 
+pytestmark = pytest.mark.integration
+
 LENGTHS = (1600, 4000, 2345)
 MODULES = [f"module_{index}" for index in range(1, 7)]
 ENCODER = {"serving_default", "tensor", "examples"}

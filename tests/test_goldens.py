@@ -19,6 +19,8 @@ from gim_tf.fidelity.comparisons import compare
 from gim_tf.fidelity.measured import measure
 from gim_tf.fidelity.replay import Replay
 
+pytestmark = pytest.mark.goldens
+
 SMALL = Path(__file__).parent / "goldens"
 FULL = Path(__file__).parents[2] / "shared" / "goldens"
 FEWEST = {"output", "loss", "gradient", "parameters"}
@@ -56,7 +58,6 @@ def test_the_small_set_is_met(name):
     assert all(c.allowed == 1.0 for c in result.comparisons)
 
 
-@pytest.mark.goldens
 @pytest.mark.skipif(not names(FULL), reason="no full set in ../shared/goldens")
 @pytest.mark.parametrize("name", names(FULL))
 def test_the_full_set_is_met(name):

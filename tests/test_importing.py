@@ -8,6 +8,8 @@ import pytest
 from gim_tf import build, cli, config, experiments, interop
 from tests.source_files import write_idx
 
+pytestmark = pytest.mark.integration
+
 SETTINGS = (
     "data.source=idx",
     'data.class_names=["dark", "light", "noise"]',

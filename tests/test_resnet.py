@@ -79,6 +79,7 @@ def test_convolutions_pad_symmetrically(kernel, stride, side):
 
 # TensorFlow 2.16's own strided 1x1 convolution dies of the first (on a CPU
 # that has it), and gives a wrong gradient of 6 channels with the second.
+@pytest.mark.integration
 @pytest.mark.parametrize("instructions", ["AVX512_CORE", "AVX2"])
 def test_a_narrow_shortcut_has_its_gradient_in_odd_batches(instructions):
     run = subprocess.run(

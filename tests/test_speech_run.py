@@ -15,6 +15,8 @@ from gim_tf.inspection.summary_table import summarise_table
 from tests.conftest import TINY_SEQUENCE
 from tests.speech_files import encode
 
+pytestmark = pytest.mark.integration
+
 SMALL = (
     *(s for s in TINY_SEQUENCE if not s.startswith("view")),
     "view.length=4000",

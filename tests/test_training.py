@@ -18,6 +18,8 @@ from gim_tf.training.schedules import phases, total_steps, trained_at
 from tests import reference
 from tests.conftest import TINY, write_noise_records
 
+pytestmark = pytest.mark.integration
+
 
 def weights(experiment, run_dir):
     stack = build.build_stack(experiment)
