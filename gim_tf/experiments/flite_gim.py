@@ -36,9 +36,10 @@ EXPERIMENT = Experiment(
             paddings=(2, 2, 2, 2, 1),
         ),
         module_sizes=(1, 1, 1, 1, 1, 0),  # the last one is the GRU alone
-        autoregressor=GRUConfig(units=64),
+        autoregressor=GRUConfig(units=128),
         objective=InfoNCEConfig(
-            prediction_steps=12,
+            prediction_steps=4,
+            skip_steps=8,  # nearer frames are found without knowing phones
             num_negatives=10,
             negatives="permuted",
             window=128,
@@ -46,9 +47,9 @@ EXPERIMENT = Experiment(
         ),
     ),
     training=TrainingConfig(
-        num_steps=600,
+        num_steps=800,
         batch_size=8,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         log_every=50,
         checkpoint_every=200,
     ),
