@@ -6,56 +6,66 @@
     done
     python benchmarks/seed_table.py outputs/seed_*/summary.json
 
-Prints a Markdown table (mean +- sample standard deviation, in %, and n) and
-one JSON line.
+Prints a Markdown table a task (mean +- sample standard deviation, in %, and n)
+and one JSON line.
 """
 
 import argparse
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
-COLUMNS = {
-    "linear_top1": "linear",
-    "untrained_linear_top1": "untrained",
-    "linear_grid_top1": "linear, 7x7 grid",
-    "untrained_linear_grid_top1": "untrained, 7x7 grid",
-    "knn_top1": "kNN",
-    "untrained_knn_top1": "untrained kNN",
-}
+from gim_tf.inspection.tasks import GAIN, UNTRAINED, Task, tasks
 
 
 def main() -> None:
-    """Reads the summaries and prints the table."""
+    """Reads the summaries and prints a table a task."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("summaries", nargs="+", type=Path)
     options = parser.parse_args()
     runs = [json.loads(path.read_text()) for path in options.summaries]
     names = {(run["experiment"], run["data"]["fingerprint"]) for run in runs}
-    seeds = {run["seed"] for run in runs}
+    seeds = sorted({run["seed"] for run in runs})
     if len(names) != 1 or len(seeds) != len(runs):
         parser.error("expected one experiment on one data set, other seeds")
-    print(f"| module | {' | '.join(COLUMNS.values())} |")
-    print("|---" * (len(COLUMNS) + 1) + "|")
-    rows = {}
-    for module in runs[0]["probes"]:
-        rows[module] = {
-            key: spread([run["probes"][module][key] for run in runs])
-            for key in COLUMNS
-            if runs[0]["probes"][module][key] is not None
+    found = {}
+    for same in zip(*(tasks(run) for run in runs), strict=True):
+        found[same[0].name] = print_task(same)
+    print(json.dumps({"seeds": seeds, "n": len(runs), **found}))
+
+
+def print_task(runs: tuple[Task, ...]) -> dict[str, Any]:
+    """Prints the table of one task; returns its figures.
+
+    Args:
+      runs: the task's results, one a seed.
+    """
+    first = runs[0]
+    columns = {}
+    for key, title in first.measured(first.words.columns):
+        is_result = key != GAIN and not key.startswith(UNTRAINED)
+        if is_result:
+            columns[key] = title
+            columns[f"{UNTRAINED}{key}"] = "untrained"
+    print(f"| module | {' | '.join(columns.values())} |")
+    print("|---" * (len(columns) + 1) + "|")
+    figures: dict[str, Any] = {}
+    for module in first.names:
+        figures[module] = {
+            key: spread([run.value(module, key) for run in runs])
+            for key in columns
         }
-        cells = [text(rows[module].get(key)) for key in COLUMNS]
+        cells = [text(figures[module][key]) for key in columns]
         print(f"| {module} | {' | '.join(cells)} |")
     controls = {
-        key: spread([run["controls"][key] for run in runs])
-        for key in ("raw_top1", "raw_knn_top1", "chance")
+        key: spread([run.controls[key] for run in runs])
+        for key in first.controls
+        if first.controls[key] is not None
     }
-    print(
-        f"\nRaw pixels: linear {text(controls['raw_top1'])}, "
-        f"kNN {text(controls['raw_knn_top1'])}; most frequent class "
-        f"{text(controls['chance'])}; n = {len(runs)} seeds."
-    )
-    print(json.dumps({"seeds": sorted(seeds), "n": len(runs), **rows}))
+    named = (f"{key} {text(values)}" for key, values in controls.items())
+    print(f"\nControls: {', '.join(named)}; n = {len(runs)} seeds.\n")
+    return {**figures, "controls": controls}
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -64,10 +74,8 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"mean": statistics.mean(values), "std": deviation}
 
 
-def text(values: dict[str, float] | None) -> str:
-    """Both in percent; a dash where nothing was measured."""
-    if values is None:
-        return "-"
+def text(values: dict[str, float]) -> str:
+    """Both in percent."""
     return f"{100 * values['mean']:.1f} +- {100 * values['std']:.1f}"
 
 
