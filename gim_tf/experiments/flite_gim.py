@@ -30,13 +30,13 @@ EXPERIMENT = Experiment(
     view=WindowViewConfig(sample_rate=16_000, length=20_480, stride=160),
     stack=StackConfig(
         encoder=Conv1DConfig(
-            channels=(64, 64, 64, 64, 64),
+            channels=(64, 96, 128, 128, 128),
             kernel_sizes=(10, 8, 4, 4, 4),
             strides=(5, 4, 2, 2, 2),
             paddings=(2, 2, 2, 2, 1),
         ),
         module_sizes=(1, 1, 1, 1, 1, 0),  # the last one is the GRU alone
-        autoregressor=GRUConfig(units=128),
+        autoregressor=GRUConfig(units=256),
         objective=InfoNCEConfig(
             prediction_steps=4,
             skip_steps=8,  # nearer frames are found without knowing phones
@@ -47,14 +47,15 @@ EXPERIMENT = Experiment(
         ),
     ),
     training=TrainingConfig(
-        num_steps=800,
+        num_steps=1000,
         batch_size=8,
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         log_every=50,
         checkpoint_every=200,
     ),
     probe=SequenceProbeConfig(
-        phone=LinearConfig(epochs=20, batch_size=256, learning_rate=1e-3),
-        speaker=LinearConfig(epochs=50, batch_size=64, learning_rate=1e-3),
+        phone=LinearConfig(epochs=40, batch_size=256, learning_rate=3e-3),
+        # Three steps an epoch: the paper's 50 epochs would end half way.
+        speaker=LinearConfig(epochs=300, batch_size=64, learning_rate=3e-3),
     ),
 )
