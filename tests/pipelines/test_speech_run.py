@@ -20,6 +20,7 @@ def speech():
         [
             *(s for s in SMALL if not s.startswith("view")),
             "view.length=20480",
+            "stack.objective.skip_steps=0",
             "blessing.margin=-1.0",
             "blessing.tolerance=1.0",
         ],
@@ -84,3 +85,34 @@ def test_a_second_run_is_cached(speech, first):
     ran = {c.component for c in second.components if c.state == "ran"}
     assert ran <= {"Baseline"}
     assert second.summary["probes"] == first.summary["probes"]
+
+
+def test_it_compiles_for_vertex_as_pictures_do(speech, tmp_path):
+    from pipelines import vertex_runner
+
+    job = vertex_runner.compile_pipeline(
+        speech,
+        "gs://bucket/gim",
+        tmp_path / "pipeline.json",
+        image="registry.example/gim:1",
+        data_fingerprint="f" * 12,
+    )
+    tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
+    assert {"RecordGen", "LinearProbe", "RecordReader", "Evaluator"} <= (
+        tasks.keys()
+    )
+
+
+def test_without_a_task_of_classes_nothing_is_evaluated(speech, tmp_path):
+    from pipelines.pipeline import create_pipeline
+    from pipelines.settings import Places
+
+    phones = config.resolve(speech, ["probe.tasks=['phone']"])
+    pipeline = create_pipeline(
+        phones,
+        Places.under(str(tmp_path), name="p", schema_file="s"),
+        data_fingerprint="f" * 12,
+    )
+    names = {component.id for component in pipeline.components}
+    assert "Evaluator" not in names
+    assert {"LinearProbe", "Bless", "Report"} <= names
