@@ -160,4 +160,19 @@ def test_recordings_are_told_by_the_sum_over_their_windows():
         "linear_stats_top1",
         "recording_top1",
         "recording_stats_top1",
+        "whole_stats_top1",
     }
+
+
+def test_windows_of_a_recording_are_joined_as_if_they_were_one():
+    length = 3 * HOP
+    one, two = recording(9, voice=1), recording(6, voice=2, seed=1)
+    rows = sequences.collect_windows(framed, [one, two], length=length)
+    joined = sequences.whole(rows)
+    assert joined.labels.tolist() == [1, 2]
+    for index, whole in enumerate((one, two)):
+        frames = whole.samples.reshape(-1, HOP)[:, :2]
+        expected = np.concatenate([frames.mean(0), frames.std(0)])
+        np.testing.assert_allclose(
+            joined.features["module_1"][index], expected, atol=1e-5
+        )

@@ -106,7 +106,7 @@ def ran(tmp_path_factory):
 def test_both_tasks_are_probed_in_every_module_with_their_controls(ran):
     experiment, _, found, summary = ran
     assert list(found["tasks"]) == ["phone", "speaker"]
-    for task, controls in (("phone", 5), ("speaker", 9)):
+    for task, controls in (("phone", 5), ("speaker", 11)):
         modules = summary["probes"][task]
         assert list(modules) == [f"module_{m}" for m in range(1, 7)]
         for scores in modules.values():

@@ -89,7 +89,7 @@ WORDS = {
         (
             (SCORE, "Speakers, mean over a window"),
             ("linear_stats_top1", "Mean and deviation"),
-            ("recording_top1", "Whole recordings"),
+            ("recording_top1", "Recordings, summed windows"),
         ),
         (
             (SCORE, "speakers"),
@@ -98,6 +98,8 @@ WORDS = {
             (f"{UNTRAINED}linear_stats_top1", "untrained"),
             ("recording_top1", "recordings"),
             (f"{UNTRAINED}recording_top1", "untrained"),
+            ("whole_stats_top1", "one vector"),
+            (f"{UNTRAINED}whole_stats_top1", "untrained"),
         ),
         _CLASSIC,
         "Those features were made for such recordings by hand.",

@@ -83,6 +83,8 @@ class WindowScores(NamedTuple):
       recording_top1: a recording, by the summed log-probabilities of its
         windows, each from its mean.
       recording_stats_top1: likewise, each from mean and deviation.
+      whole_stats_top1: a recording from one vector, the mean and deviation
+        over all of its windows; fitted on such vectors.
       head: the probe of means.
       predicted: [n] int64, its predictions on the test split's windows.
     """
@@ -91,6 +93,7 @@ class WindowScores(NamedTuple):
     stats_top1: float
     recording_top1: float
     recording_stats_top1: float
+    whole_stats_top1: float
     head: LinearHead
     predicted: np.ndarray
 
@@ -101,6 +104,7 @@ class WindowScores(NamedTuple):
             "linear_stats_top1": self.stats_top1,
             "recording_top1": self.recording_top1,
             "recording_stats_top1": self.recording_stats_top1,
+            "whole_stats_top1": self.whole_stats_top1,
         }
 
 
@@ -245,18 +249,53 @@ def score_frames(
     }
 
 
+def whole(rows: Rows) -> Rows:
+    """One row a recording, as if its windows were one: `collect_windows`' rows.
+
+    Mean and deviation over all frames of its windows, which are equally long.
+    """
+    recordings, first, index = np.unique(
+        rows.recordings, return_index=True, return_inverse=True
+    )
+    counts = np.bincount(index)[:, None]
+
+    def average(values: np.ndarray) -> np.ndarray:
+        sums = np.zeros((len(recordings), values.shape[1]))
+        np.add.at(sums, index, values.astype(np.float64))
+        return sums / counts
+
+    def joined(features: np.ndarray) -> np.ndarray:
+        mean, deviation = np.split(features, 2, axis=1)
+        squares = np.square(mean, dtype=np.float64) + np.square(deviation)
+        overall = average(mean)
+        variance = np.maximum(average(squares) - overall**2, 0.0)
+        pair = np.concatenate([overall, np.sqrt(variance)], 1)
+        return pair.astype(np.float32)
+
+    return Rows(
+        {name: joined(values) for name, values in rows.features.items()},
+        rows.labels[first],
+        rows.voices[first],
+        recordings,
+    )
+
+
 def score_windows(train: Rows, test: Rows, fit: Fit) -> dict[str, WindowScores]:
-    """Fits two probes of windows a name; see `WindowScores`."""
+    """Fits three probes of windows a name; see `WindowScores`."""
     scores = {}
+    whole_train, whole_test = whole(train), whole(test)
     for name, features in train.features.items():
         head = fit(means(features), train.labels)
         logits = head.logits(means(test.features[name]))
         by_stats = fit(features, train.labels).logits(test.features[name])
+        of_whole = fit(whole_train.features[name], whole_train.labels)
+        told = of_whole.predict(whole_test.features[name])
         scores[name] = WindowScores(
             top1=top1(logits.argmax(1), test.labels),
             stats_top1=top1(by_stats.argmax(1), test.labels),
             recording_top1=_recording_top1(logits, test),
             recording_stats_top1=_recording_top1(by_stats, test),
+            whole_stats_top1=top1(told, whole_test.labels),
             head=head,
             predicted=logits.argmax(1),
         )
