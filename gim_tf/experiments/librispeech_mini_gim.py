@@ -16,6 +16,8 @@ import dataclasses
 
 from gim_tf.config import (
     DataConfig,
+    LinearConfig,
+    SequenceProbeConfig,
     TrainingConfig,
 )
 from gim_tf.experiments.flite_gim import EXPERIMENT as FLITE
@@ -42,5 +44,8 @@ EXPERIMENT = dataclasses.replace(
         log_every=100,
         checkpoint_every=400,
     ),
-    probe=dataclasses.replace(FLITE.probe, tasks=("speaker",)),
+    probe=SequenceProbeConfig(
+        tasks=("speaker",),
+        speaker=LinearConfig(epochs=300, batch_size=64, learning_rate=3e-3),
+    ),
 )

@@ -284,11 +284,14 @@ def score_windows(train: Rows, test: Rows, fit: Fit) -> dict[str, WindowScores]:
     """Fits three probes of windows a name; see `WindowScores`."""
     scores = {}
     whole_train, whole_test = whole(train), whole(test)
+    # About as many steps, of fewer rows.
+    passes = round(fit.epochs * len(train.labels) / len(whole_train.labels))
+    fit_whole = fit._replace(epochs=passes)
     for name, features in train.features.items():
         head = fit(means(features), train.labels)
         logits = head.logits(means(test.features[name]))
         by_stats = fit(features, train.labels).logits(test.features[name])
-        of_whole = fit(whole_train.features[name], whole_train.labels)
+        of_whole = fit_whole(whole_train.features[name], whole_train.labels)
         told = of_whole.predict(whole_test.features[name])
         scores[name] = WindowScores(
             top1=top1(logits.argmax(1), test.labels),
