@@ -59,10 +59,11 @@ def DataGate(  # noqa: N802 (a component is a class to its users)
     anomalies: InputArtifact[ExampleAnomalies],
     report: OutputArtifact[DataReport],
     data: Parameter[str],
+    tasks: Parameter[str],
     fingerprint: Parameter[str],
     sources: Parameter[str],
 ) -> None:
-    """Stops the pipeline if the records may not be trained on."""
+    """Stops the pipeline if the records may not be trained on, or probed."""
     limits = data_config(json.loads(data))
     findings = gate.collect(
         limits,
@@ -70,7 +71,7 @@ def DataGate(  # noqa: N802 (a component is a class to its users)
         statistics=statistics.uri,
         anomalies=anomalies.uri,
     )
-    gate.check(limits, findings)
+    gate.check(limits, findings, tasks=json.loads(tasks))
     text = gate.report(limits, findings, fingerprint)
     _write(report.uri, "data.json", text)
 

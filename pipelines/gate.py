@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from gim_tf.config import DataConfig
+from gim_tf.config import DataConfig, check_labels
 from gim_tf.data import corpus
 from gim_tf.data.records import (
     UNLABELLED,
@@ -86,12 +86,23 @@ def collect(
     )
 
 
-def check(data: DataConfig, findings: Findings) -> None:
+def check(
+    data: DataConfig, findings: Findings, *, tasks: Sequence[str] = ()
+) -> None:
     """Raises `DataError` for the first condition that does not hold.
 
     In this order: unreadable examples, ids that repeat, a split too small or
     lacking a class, labels outside the contract, other anomalies. Where the
     configuration names no classes, those of the source are checked.
+
+    Args:
+      data: the configuration.
+      findings: what is known of the records.
+      tasks: of the probes, which come behind the training and are not to fail
+        for want of labels then.
+
+    Raises:
+      ConfigError: a task has no labels in these data.
     """
     data = corpus.named(data, findings.corpus)
     check_rejected(
@@ -106,6 +117,9 @@ def check(data: DataConfig, findings: Findings) -> None:
     _check_labels(data, findings.labels)
     _check_frames(data, findings.frames)
     _check_anomalies(findings.anomalies)
+    check_labels(tasks, data)
+    if "phone" in tasks:
+        _check_framed(data, findings.frames)
 
 
 def report(data: DataConfig, findings: Findings, fingerprint: str) -> str:
@@ -174,6 +188,16 @@ def _check_frames(data: DataConfig, frames: Mapping[str, Counted]) -> None:
                     f"time(s), expected {expected}. Mend the labels or "
                     "data.frame_names."
                 )
+
+
+def _check_framed(data: DataConfig, frames: Mapping[str, Counted]) -> None:
+    for split in (data.train_split, data.test_split):
+        if not frames[split].examples:
+            raise DataError(
+                f"No example of split {split!r} has frame labels, which task "
+                "'phone' needs. Add them, or leave the task out, "
+                "probe.tasks=['speaker']."
+            )
 
 
 def _check_anomalies(anomalies: Mapping[str, list[str]]) -> None:

@@ -130,6 +130,7 @@ def _data_components(
         statistics=statistics.outputs["statistics"],
         anomalies=validator.outputs["anomalies"],
         data=config.to_json(experiment.data),
+        tasks=json.dumps(experiment.probe.tasks),
         fingerprint=fingerprint,
         sources=source_hash(sources.GATE_SOURCES),
     )

@@ -30,4 +30,5 @@ from gim_tf.config.schema import StackConfig as StackConfig
 from gim_tf.config.schema import SupervisedConfig as SupervisedConfig
 from gim_tf.config.schema import TrainingConfig as TrainingConfig
 from gim_tf.config.schema import WindowViewConfig as WindowViewConfig
+from gim_tf.config.validation import check_labels as check_labels
 from gim_tf.config.validation import validate as validate

@@ -85,7 +85,7 @@ def completed(experiment: Experiment, corpus: Mapping[str, Any]) -> Experiment:
             if is_open and corpus.get(key) is not None:
                 values[section][key] = corpus[key]
     found = from_dict(values)
-    check_labels(found)
+    check_labels(found.probe.tasks, found.data)
     return found
 
 

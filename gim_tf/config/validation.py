@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gim_tf.config.probes import ProbeConfig, SequenceProbeConfig
@@ -90,19 +90,23 @@ def validate(experiment: Experiment) -> None:
     _check_stack(experiment)
 
 
-def check_labels(experiment: Experiment) -> None:
-    """Raises `ConfigError` for a task without labels, once data are known."""
-    tasks = experiment.probe.tasks
+def check_labels(tasks: Sequence[str], data: DataConfig) -> None:
+    """Raises `ConfigError` for a task without labels, once data are known.
+
+    Args:
+      tasks: of the probes.
+      data: with the names that ingest found.
+    """
     _require(
-        "phone" not in tasks or len(experiment.data.frame_names) > 0,
+        "phone" not in tasks or len(data.frame_names) > 0,
         "probe.tasks names 'phone', and no recording has frame labels. Name "
         "their file, data.frame_labels, or leave the task out, "
         "probe.tasks=['speaker']",
     )
     _require(
-        "speaker" not in tasks or len(experiment.data.class_names) > 1,
+        "speaker" not in tasks or len(data.class_names) > 1,
         "probe.tasks names 'speaker', and the recordings are of "
-        f"{len(experiment.data.class_names)} speaker(s), expected two or more",
+        f"{len(data.class_names)} speaker(s), expected two or more",
     )
 
 

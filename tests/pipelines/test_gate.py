@@ -6,7 +6,7 @@ import json
 import pytest
 
 from gim_tf.data.records import Rejected
-from gim_tf.errors import DataError
+from gim_tf.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.pipeline
 
@@ -110,3 +110,24 @@ def test_frame_labels_are_counted_and_bounded(tiny):
     for corpus, expected in (({"frame_names": ["a"]}, "0 to 0"), ({}, "none")):
         with pytest.raises(DataError, match=f"frame label .*{expected}"):
             gate.check(tiny.data, found._replace(corpus=corpus))
+
+
+def test_what_probes_lack_is_found_before_training(tiny):
+    """They come last: without labels hours of training would be lost."""
+    from pipelines import gate
+
+    framed = dict.fromkeys(("train", "test"), gate.Counted(2, {0: 30}))
+    found = findings(corpus={"frame_names": ["a"]}, frames=framed)
+    gate.check(tiny.data, found, tasks=["phone", "speaker"])
+    bare = found._replace(frames={**framed, "test": gate.Counted(0, {})})
+    gate.check(tiny.data, bare, tasks=["speaker"])
+    with pytest.raises(DataError, match=r"split 'test' has frame labels"):
+        gate.check(tiny.data, bare, tasks=["phone"])
+    with pytest.raises(ConfigError, match="no recording has frame labels"):
+        gate.check(tiny.data, findings(), tasks=["phone"])
+    one = dataclasses.replace(tiny.data, class_names=())
+    labels = {"train": {0: 1}, "test": {0: 1}}
+    alone = findings(labels=labels, corpus={"class_names": ["ann"]})
+    gate.check(one, alone)
+    with pytest.raises(ConfigError, match=r"1 speaker"):
+        gate.check(one, alone, tasks=["speaker"])
