@@ -87,6 +87,34 @@ def test_overrides_can_be_read_off_the_result(tiny):
     assert config.overrides(base, base) == []
 
 
+def test_what_ingest_finds_is_no_override():
+    """Else the command that a report gives would list all speakers."""
+    base = experiments.get("flite_gim")
+    changed = config.resolve(base, ["training.seed=3"])
+    found = {"class_names": ["a", "b"], "frame_names": ["x"]}
+    ran = config.completed(changed, {**found, "mean": 0.0, "std": 0.5})
+    assert ran.view.std == 0.5
+    assert config.overrides(base, ran) == ["training.seed=3"]
+    # What the experiment says itself is compared.
+    words = config.overrides(
+        experiments.get("librispeech_gim"),
+        config.resolve(experiments.get("librispeech_gim"), ["view.std=0.5"]),
+    )
+    assert words == ["view.std=0.5"]
+
+
+def test_phones_may_be_of_a_single_speaker():
+    """What `gim probe` reads back and resolves once more."""
+    phones = config.resolve(
+        experiments.get("flite_gim"), ["probe.tasks=['phone']"]
+    )
+    found = {"class_names": ["ann"], "frame_names": ["x", "y"]}
+    alone = config.completed(phones, found)
+    assert config.resolve(alone, []) == alone
+    with pytest.raises(ConfigError, match="2 or more classes"):
+        config.resolve(alone, ["probe.tasks=['phone', 'speaker']"])
+
+
 def test_an_autoregressor_is_brought_in_and_taken_out(tiny):
     brought = config.resolve(
         tiny,

@@ -79,11 +79,10 @@ def completed(experiment: Experiment, corpus: Mapping[str, Any]) -> Experiment:
       ConfigError: a task of the probes has no labels in these data.
     """
     values = to_dict(experiment)
-    for section, keys in _OF_THE_DATA.items():
-        for key in keys:
-            is_open = values[section].get(key, "") in (None, [])
-            if is_open and corpus.get(key) is not None:
-                values[section][key] = corpus[key]
+    for path in _open(values):
+        section, key = path.split(".")
+        if corpus.get(key) is not None:
+            values[section][key] = corpus[key]
     found = from_dict(values)
     check_labels(found.probe.tasks, found.data)
     return found
@@ -102,13 +101,30 @@ def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def overrides(base: Experiment, changed: Experiment) -> list[str]:
-    """The `dotted.path=value` words that make `changed` of `base`."""
+    """The `dotted.path=value` words that make `changed` of `base`.
+
+    What ingest finds where `base` leaves it open is left out.
+    """
     old, new = to_dict(base), to_dict(changed)
-    values = _flatten(new)
-    keys = [key for key in differing_keys(old, new) if key in values]
+    values, found = _flatten(new), set(_open(old))
+    keys = [
+        key
+        for key in differing_keys(old, new)
+        if key in values and key not in found
+    ]
     # A kind first: it decides which other keys there are.
     keys.sort(key=lambda key: not key.endswith(".kind"))
     return [f"{key}={values[key]!r}" for key in keys]
+
+
+def _open(values: Mapping[str, Any]) -> list[str]:
+    """Dotted paths of what is left to ingest."""
+    return [
+        f"{section}.{key}"
+        for section, keys in _OF_THE_DATA.items()
+        for key in keys
+        if values[section].get(key, "") in (None, [])
+    ]
 
 
 def _literal(text: str) -> Any:

@@ -150,9 +150,12 @@ def _check_names(experiment: Experiment) -> None:
             f"and -, received {name!r}",
         )
     _require(
-        len(set(data.class_names)) == len(data.class_names) != 1,
-        "data.class_names must name at least two classes, each once, or none "
-        f"where the source names them, received {list(data.class_names)}",
+        len(set(data.class_names)) == count and (not count or count >= least),
+        f"data.class_names must name {least} or more classes, each once, or "
+        f"none where the source names them, received {list(data.class_names)}",
+    # Phones are told of a single speaker, too.
+    least = 1 if experiment.probe.tasks == ("phone",) else 2
+    count = len(data.class_names)
     )
     _require(0.0 <= data.holdout < 1.0, "data.holdout must be in [0, 1)")
 
