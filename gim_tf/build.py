@@ -145,7 +145,7 @@ def build_frames(experiment: Experiment, stack: GIMStack) -> EncodeFrames:
     def group(blocks: int) -> tuple[int, int]:
         ratio = hop // encoder.hop(blocks)
         first = (centre - encoder.centre(blocks)) / encoder.hop(blocks)
-        return ratio, max(round((ratio - 1) / 2 - first), 0)
+        return ratio, round((ratio - 1) / 2 - first)
 
     groups = [group(blocks) for blocks in depths]
 

@@ -75,12 +75,15 @@ def pool_time(
       grid: [b, t, s, d].
       ratio: time steps of a group.
       shift: time steps that the first group lacks at its start; every mean is
-        over those steps of its group that there are.
+        over those steps of its group that there are. Below 0: time steps that
+        lie before the first group, and are left out.
       steps: number of groups; what lies behind the last is left out.
 
     Returns:
       [b, steps, s, d].
     """
+    if shift < 0:
+        grid, shift = grid[:, -shift:], 0
     if ratio == 1 and shift == 0:
         return grid[:, :steps]
     length = tf.shape(grid)[1]

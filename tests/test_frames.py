@@ -19,7 +19,7 @@ def slow_pool_time(grid, ratio, shift, steps):
     return np.stack(groups, 1)
 
 
-@pytest.mark.parametrize("shift", [0, 1, 3])
+@pytest.mark.parametrize("shift", [-5, -1, 0, 1, 3])
 @pytest.mark.parametrize("length", [16, 17, 19, 23])
 def test_groups_of_time_steps_are_averaged(length, shift):
     grid = np.random.default_rng(0).normal(size=(2, length, 1, 3))
@@ -50,11 +50,15 @@ def test_frames_stand_where_the_convolutions_say():
 
 
 def test_an_impulse_is_seen_around_the_same_frame_by_every_module(
-    tiny_sequence,
+    tiny_sequence, paddings
+@pytest.mark.parametrize("paddings", [[2, 2, 2, 2, 1], [0, 0, 0, 0, 0]])
 ):
     """Its place is that of the common grid, first + hop j."""
     stack = build.build_stack(tiny_sequence)
     frames = build.build_frames(tiny_sequence, stack)
+    tiny_sequence = config.resolve(
+        tiny_sequence, [f"stack.encoder.paddings={paddings}"]
+    )
     hop, first = build.frame_grid(tiny_sequence)
     quiet = np.zeros((1, 8000, 1, 1), np.float32)
     loud = quiet.copy()
