@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from gim_tf import build, config, experiments
+from gim_tf.config import validation
+from gim_tf.data import alignments
 from gim_tf.errors import ConfigError
 from gim_tf.shapes import pool_time
 
@@ -49,16 +51,16 @@ def test_frames_stand_where_the_convolutions_say():
     assert (encoder.hop(5), encoder.centre(5)) == (160, 20.0)
 
 
+@pytest.mark.parametrize("paddings", [[2, 2, 2, 2, 1], [0, 0, 0, 0, 0]])
 def test_an_impulse_is_seen_around_the_same_frame_by_every_module(
     tiny_sequence, paddings
-@pytest.mark.parametrize("paddings", [[2, 2, 2, 2, 1], [0, 0, 0, 0, 0]])
 ):
     """Its place is that of the common grid, first + hop j."""
-    stack = build.build_stack(tiny_sequence)
-    frames = build.build_frames(tiny_sequence, stack)
     tiny_sequence = config.resolve(
         tiny_sequence, [f"stack.encoder.paddings={paddings}"]
     )
+    stack = build.build_stack(tiny_sequence)
+    frames = build.build_frames(tiny_sequence, stack)
     hop, first = build.frame_grid(tiny_sequence)
     quiet = np.zeros((1, 8000, 1, 1), np.float32)
     loud = quiet.copy()
@@ -117,6 +119,14 @@ def test_a_task_without_labels_is_refused():
         (["probe.phone.epochs=0"], "probe.phone.epochs must be >= 1"),
         (["probe.speaker.learning_rate=0.0"], "must be > 0"),
         (["view.mean=none"], "both be left to ingest"),
+        (
+            ["stack.encoder.strides=[5, 4, 2, 2, 1]"],
+            "needs a frame every 160 samples .* one every 80 at 16000 Hz",
+        ),
+        (
+            ["view.sample_rate=8000", "data.sample_rate=8000"],
+            "one every 160 at 8000 Hz",
+        ),
         (["data.train_share=0.5"], "both be above 0"),
         (["data.train_share=0.6", "data.test_share=0.5"], "at most 1"),
         (
@@ -132,6 +142,15 @@ def test_a_task_without_labels_is_refused():
 def test_settings_that_do_not_go_together_are_refused(overrides, reason):
     with pytest.raises(ConfigError, match=reason):
         config.resolve(experiments.get("librispeech_gim"), overrides)
+
+
+def test_speakers_are_told_at_any_rate_of_frames():
+    resolved = config.resolve(
+        experiments.get("librispeech_gim"),
+        ["stack.encoder.strides=[5, 4, 2, 2, 1]", "probe.tasks=['speaker']"],
+    )
+    assert resolved.stack.encoder.hop(5) == 80
+    assert validation.LABEL_HOP == alignments.HOP
 
 
 def test_pictures_are_not_probed_as_sequences():

@@ -64,6 +64,14 @@ def test_more_labels_than_frames_lose_those_that_have_none():
     assert (frames, labels) == (slice(1, 3), slice(0, 2))
 
 
+def test_labels_before_the_first_frame_have_none():
+    """An encoder without padding: frame 0 is nearest to label 2."""
+    pairs = sequences.pair(4, 7, lead=-2, alignment="centre")
+    assert pairs == (slice(0, 4), slice(2, 6))
+    pairs = sequences.pair(6, 7, lead=-2, alignment="centre")
+    assert pairs == (slice(0, 5), slice(2, 7))
+
+
 def test_a_share_of_the_frames_is_drawn_evenly_and_repeatably():
     one = recording(2000)
     rows = [

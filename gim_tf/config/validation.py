@@ -76,6 +76,9 @@ _POSITIVE = (
     "probe.phone.learning_rate",
     "probe.speaker.learning_rate",
 )
+# Where frame labels stand, see `gim_tf.data.alignments`.
+LABEL_HOP = 160  # samples
+LABEL_RATE = 16_000  # of them a second
 # These become parts of file names.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -88,6 +91,7 @@ def validate(experiment: Experiment) -> None:
     _check_view(experiment)
     _check_probe(experiment)
     _check_stack(experiment)
+    _check_frames(experiment)
 
 
 def check_labels(tasks: Sequence[str], data: DataConfig) -> None:
@@ -149,13 +153,13 @@ def _check_names(experiment: Experiment) -> None:
             "names of experiments and splits are made of letters, digits, _ "
             f"and -, received {name!r}",
         )
+    # Phones are told of a single speaker, too.
+    least = 1 if experiment.probe.tasks == ("phone",) else 2
+    count = len(data.class_names)
     _require(
         len(set(data.class_names)) == count and (not count or count >= least),
         f"data.class_names must name {least} or more classes, each once, or "
         f"none where the source names them, received {list(data.class_names)}",
-    # Phones are told of a single speaker, too.
-    least = 1 if experiment.probe.tasks == ("phone",) else 2
-    count = len(data.class_names)
     )
     _require(0.0 <= data.holdout < 1.0, "data.holdout must be in [0, 1)")
 
@@ -276,6 +280,25 @@ def _check_stack(experiment: Experiment) -> None:
     )
     if isinstance(stack.objective, InfoNCEConfig):
         _check_reach(experiment, stack.objective)
+
+
+def _check_frames(experiment: Experiment) -> None:
+    """Labels need a frame of the last module each."""
+    view, encoder = experiment.view, experiment.stack.encoder
+    if (
+        "phone" not in experiment.probe.tasks
+        or not isinstance(view, WindowViewConfig)
+        or not isinstance(encoder, Conv1DConfig)
+    ):
+        return
+    hop = encoder.hop(encoder.num_blocks)
+    _require(
+        (view.sample_rate, hop) == (LABEL_RATE, LABEL_HOP),
+        f"task 'phone' needs a frame every {LABEL_HOP} samples at "
+        f"{LABEL_RATE} Hz, where labels are; stack.encoder.strides and "
+        f"view.sample_rate give one every {hop} at {view.sample_rate} Hz. "
+        "Change them, or leave the task out, probe.tasks=['speaker']",
+    )
 
 
 def _check_lengths(encoder: ResNetConfig | Conv1DConfig) -> None:

@@ -73,7 +73,7 @@ def probe_sequences(
     encoders = {
         _TRAINED: _exported(encoder),
         _UNTRAINED: _untrained(experiment),
-        _CLASSIC: _classic,
+        _CLASSIC: _classic(splits.view.sample_rate),
     }
     run = {"phone": _probe_frames, "speaker": _probe_windows}
     found = {}
@@ -112,7 +112,7 @@ class _Splits:
         self.probe, self.view = probe, view
         self.data = experiment.data
         self.seed = experiment.training.seed
-        # Frames of the encoder that stand before label 0.
+        # The frame of the encoder that stands nearest to label 0.
         hop, first = build.frame_grid(experiment)
         self.lead = round((FIELD / 2 - first) / hop)
         decode = build.build_decode_one(experiment)
@@ -142,8 +142,9 @@ class _Splits:
 
     def frames(self, kind: str, encode: EncodeFrames) -> tuple[Rows, Rows]:
         """Labelled frames of both splits, at most `_MAX_FRAMES` of each."""
-        # The classic features have a frame exactly where a label is.
-        lead = 0 if kind == _CLASSIC else self.lead
+        lead, alignment = self.lead, self.probe.alignment
+        if kind == _CLASSIC:  # these have a frame exactly where a label is,
+            lead, alignment = 0, "centre"  # also if labels lack at the end
 
         def rows(sequences: Callable[[], Iterator[Sequence]]) -> Rows:
             total = sum(len(one.labels) for one in sequences())
@@ -151,7 +152,7 @@ class _Splits:
                 encode,
                 sequences(),
                 lead=lead,
-                alignment=self.probe.alignment,
+                alignment=alignment,
                 share=_MAX_FRAMES / max(total, _MAX_FRAMES),
                 seed=self.seed,
             )
@@ -263,10 +264,11 @@ def _untrained(experiment: Experiment) -> EncodeFrames:
     )
 
 
-def _classic(samples: tf.Tensor) -> dict[str, tf.Tensor]:
-    return {
-        "mfcc": spectra.mfcc(samples),
-        "log_mel": spectra.log_mel(samples),
+def _classic(sample_rate: int) -> EncodeFrames:
+    """What is made by hand, of samples as they are."""
+    return lambda samples: {
+        "mfcc": spectra.mfcc(samples, sample_rate=sample_rate),
+        "log_mel": spectra.log_mel(samples, sample_rate=sample_rate),
     }
 
 

@@ -131,9 +131,10 @@ def pair(
     Args:
       num_frames: of the recording.
       num_labels: likewise.
-      lead: frames before that which stands nearest to label 0.
+      lead: number of the frame that stands nearest to label 0; below 0: that
+        many labels stand before frame 0.
       alignment: "end": the last label is the last frame's; "centre": label 0
-        is the frame's behind `lead`.
+        is that of frame `lead`.
 
     Returns:
       A slice of the frames and one of the labels.
@@ -144,8 +145,9 @@ def pair(
             slice(num_frames - count, num_frames),
             slice(num_labels - count, num_labels),
         )
-    count = max(min(num_frames - lead, num_labels), 0)
-    return slice(lead, lead + count), slice(0, count)
+    frame, label = max(lead, 0), max(-lead, 0)
+    count = max(min(num_frames - frame, num_labels - label), 0)
+    return slice(frame, frame + count), slice(label, label + count)
 
 
 def collect_frames(
