@@ -67,6 +67,7 @@ _SHOWN = tuple(
         "samples",
         "spectrograms",
         "style",
+        "tasks",
         "tensorboard",
     )
 )
@@ -88,7 +89,13 @@ PROBE_SOURCES = (
     "probes",
     "pipelines/components.py",
 )
-READER_SOURCES = (*WEIGHT_SOURCES, "export", "pipelines/components.py")
+READER_SOURCES = (
+    *WEIGHT_SOURCES,
+    "export",
+    "pipelines/components.py",
+    # Of the Evaluator, whose own key does not see it but sees a new model.
+    "pipelines/evaluator_module.py",
+)
 BLESS_SOURCES = ("pipelines/blessing.py", "pipelines/components.py")
 PUSH_SOURCES = (
     "export/manifest.py",

@@ -418,6 +418,37 @@ def test_tensorboard_reads_the_probes_by_step_and_by_depth(events):
         )
 
 
+def test_controls_are_drawn_beside_the_result_that_they_are_of(tmp_path):
+    from tensorboard.backend.event_processing import plugin_event_multiplexer
+
+    from gim_tf.inspection import tensorboard
+
+    scores = {"linear_top1": 0.6, "held_out_voice_top1": 0.4}
+    controls = {
+        "chance": 0.1,
+        "mfcc_linear_top1": 0.5,
+        "mfcc_held_out_voice_top1": 0.3,
+        "log_mel_linear_top1": 0.45,
+        "log_mel_held_out_voice_top1": None,
+    }
+    results = {"modules": {"module_1": scores}, "controls": controls}
+    tensorboard.write_probes(
+        str(tmp_path), {"phone": results}, experiment=EXPERIMENT
+    )
+    events = plugin_event_multiplexer.EventMultiplexer()
+    events.AddRunsFromDirectory(str(tmp_path)).Reload()
+
+    def drawn(run, result):
+        return numbers(events, f"by_depth_{run}", f"by_depth/phone/{result}")
+
+    assert drawn("mfcc", "linear_top1") == {1: pytest.approx(0.5)}
+    assert drawn("mfcc", "held_out_voice_top1") == {1: pytest.approx(0.3)}
+    assert drawn("chance", "held_out_voice_top1") == {1: pytest.approx(0.1)}
+    assert drawn("log_mel", "linear_top1") == {1: pytest.approx(0.45)}
+    with pytest.raises(KeyError):
+        drawn("log_mel", "held_out_voice_top1")
+
+
 def test_tensorboard_reads_pictures_and_configuration(events):
     for tag in ("pictures/views", "confusion/last_module"):
         width, height, png = events.Tensors(".", tag)[0].tensor_proto.string_val

@@ -34,6 +34,7 @@ from tensorboard.plugins.hparams import api as hparams
 from gim_tf.inspection import plots
 from gim_tf.inspection.curves import module_names, module_number, module_title
 from gim_tf.inspection.facts import settings
+from gim_tf.inspection.tasks import SCORE
 
 CONFIGURATION_TAG = "configuration"
 AUDIO_TAG = "audio/{name}"
@@ -53,8 +54,8 @@ _HPARAM_METRICS = (
 )
 _FLAT_CURVES = {
     "raw_top1": "raw",
-    "mfcc_linear_top1": "mfcc",
-    "log_mel_linear_top1": "log_mel",
+    f"mfcc_{SCORE}": "mfcc",
+    f"log_mel_{SCORE}": "log_mel",
     "chance": "chance",
 }
 
@@ -177,9 +178,16 @@ def _write_by_depth(
     depths = [module_number(module) for module in module_names(probes)]
     shown = sorted({name for points in curves.values() for name, *_ in points})
     for control, run in _FLAT_CURVES.items():
-        if controls.get(control) is not None:
-            value = float(controls[control])
-            curves[run] = [(n, depth, value) for n in shown for depth in depths]
+        # Beside each result the control's own, such as on unheard voices.
+        known = {n: controls.get(control.replace(SCORE, n)) for n in shown}
+        points = [
+            (result, depth, float(value))
+            for result, value in known.items()
+            if value is not None
+            for depth in depths
+        ]
+        if points:
+            curves[run] = points
     for run, points in curves.items():
         directory = os.path.join(log_dir, f"by_depth_{run}")
         _write_curve(directory, _folder(task), points)

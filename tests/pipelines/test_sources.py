@@ -16,7 +16,10 @@ ENTRIES = {
     "GATE_SOURCES": [f"{COMPONENTS}:DataGate"],
     "TRAINING_SOURCES": ["pipelines/trainer_module.py"],
     "PROBE_SOURCES": [f"{COMPONENTS}:LinearProbe"],
-    "READER_SOURCES": [f"{COMPONENTS}:RecordReader"],
+    "READER_SOURCES": [
+        f"{COMPONENTS}:RecordReader",
+        "pipelines/evaluator_module.py",
+    ],
     "BLESS_SOURCES": [f"{COMPONENTS}:Bless"],
     "PUSH_SOURCES": [f"{COMPONENTS}:Push"],
     "REPORT_SOURCES": [f"{COMPONENTS}:Report"],
