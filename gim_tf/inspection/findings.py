@@ -152,7 +152,7 @@ def _about_probes(task: Task, summary: Mapping[str, Any]) -> list[Finding]:
     ]
     if better:
         text = (
-            f"{title}: more than the pooled features of {last.title} reaches "
+            f"{title}: more than the features of {last.title} reaches "
             f"{', '.join(better)}. {task.words.note}"
         )
         found.append(Finding("note", text))
