@@ -45,12 +45,17 @@ def measured_on(experiment: config.Experiment, data_fingerprint: str) -> str:
     """Short hash of what two accuracies must share to be compared.
 
     The data by content wherever they lie, their splits and classes, and the
-    settings of the probe; not the network or its training.
+    settings of the probe, of speakers also the length of what they are told
+    by; not the network or its training.
     """
-    data = data_part(experiment)
+    data, view = data_part(experiment), experiment.view
     data.pop("path")
+    data.pop("frame_labels")  # a path, too
     probe = dataclasses.asdict(experiment.probe)
-    text = json.dumps([data_fingerprint, data, probe], sort_keys=True)
+    shared: list[Any] = [data_fingerprint, data, probe]
+    if isinstance(view, config.WindowViewConfig):
+        shared.append(view.length)
+    text = json.dumps(shared, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -67,6 +67,23 @@ def test_accuracies_compare_on_the_same_data_and_probe(
 
 
 @pytest.mark.parametrize(
+    ("override", "comparable"),
+    [
+        ("stack.autoregressor.units=7", True),
+        ("data.frame_labels=elsewhere/labels.txt", True),
+        ("view.length=1920", False),  # a longer window tells more of a speaker
+        ("probe.tasks=['speaker', 'phone']", False),
+    ],
+)
+def test_accuracies_on_recordings_compare_for_the_same_windows(
+    tiny_sequence, override, comparable
+):
+    key = parts.measured_on(tiny_sequence, "data")
+    other = parts.measured_on(changed(tiny_sequence, override), "data")
+    assert (key == other) is comparable
+
+
+@pytest.mark.parametrize(
     "flag",
     [
         "--password=x",
