@@ -261,8 +261,9 @@ def test_table_for_the_terminal():
     assert lines[0].split()[0] == "module"
     first = "module 1 1.400 / 2.833 50.0 % 75.0 % 86.0 % - 70.0 % +5.0"
     assert " ".join(lines[2].split()) == first
-    assert lines[-1] == "controls: linear on raw input 83.0 %, a guess 10.0 %"
-    assert len({len(line) for line in lines[:-1]}) == 1
+    assert " ".join(lines[-2].split()) == "linear on raw input 83.0 %"
+    assert " ".join(lines[-1].split()) == "a guess 10.0 % 10.0 % 10.0 %"
+    assert len({len(line) for line in lines}) == 1
     assert max(map(len, lines)) <= 100
     assert summarise_table({})
 
@@ -543,3 +544,32 @@ def test_projector_refuses_tables_that_do_not_match(tmp_path):
         write_projector(
             str(tmp_path), {"module_1": np.zeros((3, 2))}, {"id": ["a"]}
         )
+
+
+def test_controls_stand_under_the_results_that_they_are_of():
+    modules = {
+        "module_1": {
+            "linear_top1": 0.5,
+            "untrained_linear_top1": 0.4,
+            "whole_stats_top1": 0.6,
+            "untrained_whole_stats_top1": 0.3,
+        }
+    }
+    controls = {
+        "chance": 0.1,
+        "mfcc_linear_top1": 0.2,
+        "log_mel_linear_top1": 0.7,
+        "log_mel_whole_stats_top1": 0.8,
+    }
+    summary = {
+        "probes": {"speaker": modules},
+        "controls": {"speaker": controls},
+    }
+    lines = summarise_table(summary).splitlines()
+    table = {" ".join(line.split()) for line in lines}
+    assert "MFCC with deltas 20.0 %" in table
+    assert "log-mel 70.0 % 80.0 %" in table
+    assert len({len(line) for line in lines}) == 1
+    column = lines[0].index("one vector") + len("one vector")
+    (log_mel,) = (line for line in lines if line.startswith("log-mel"))
+    assert log_mel[:column].endswith("80.0 %")

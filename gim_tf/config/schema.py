@@ -28,7 +28,8 @@ class DataConfig:
       test_split: labelled split that the probes are scored on.
       holdout: share of the examples that becomes `test` where the source has
         no test split of its own; decided by a hash of each example's id.
-      max_bad: number of unreadable examples that are tolerated (and listed).
+      max_bad: number of unreadable examples that are tolerated (and listed);
+        of a recording that is divided, each part is one.
       min_examples: smallest count that each split must have.
       sample_rate: samples a second that every recording must have; None for
         sources of other data.

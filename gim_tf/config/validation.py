@@ -173,6 +173,11 @@ def _check_shares(data: DataConfig) -> None:
         f"{shares[1]:g}",
     )
     _require(
+        not (any(shares) and data.frame_labels),
+        "data.frame_labels are of whole recordings, which data.train_share "
+        "divides; set one",
+    )
+    _require(
         not (any(shares) and data.holdout),
         "data.holdout and data.train_share both divide the data; set one",
     )

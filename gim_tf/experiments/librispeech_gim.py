@@ -29,6 +29,7 @@ EXPERIMENT = Experiment(
     cost="days on one GPU",
     data=DataConfig(
         source="librispeech",
+        holdout=0.2,  # where there are no lists of the paper's splits
         sample_rate=16_000,
         min_samples=20_480,  # a training window
     ),

@@ -157,6 +157,7 @@ def _task(task: Task, data: ReportData) -> dict[str, Any]:
             row.name: [cell(row, key) for key, _ in shown] for row in rows
         },
         "controls": task.known_controls(),
+        "control_rows": task.control_rows(shown),
         "last": rows[-1],
         "charts": charts,
     }

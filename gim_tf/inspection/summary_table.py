@@ -88,7 +88,7 @@ def cell(row: ModuleRow, key: str) -> str:
 
 
 def summarise_table(summary: Mapping[str, Any]) -> str:
-    """The modules as plain text tables, one a task, controls below each.
+    """The modules as plain text tables, one a task, controls at their ends.
 
     Args:
       summary: the content of summary.json; what is missing shows as "-".
@@ -98,15 +98,18 @@ def summarise_table(summary: Mapping[str, Any]) -> str:
         return _table(module_rows(summary), [], with_local=True)
     tables = []
     for index, task in enumerate(found):
-        rows = module_rows(summary, task)
-        table = _table(
-            rows, task.measured(task.words.columns), with_local=not index
+        rows, shown = (
+            module_rows(summary, task),
+            task.measured(task.words.columns),
         )
-        controls = ", ".join(
-            f"{title} {percent(value)}"
-            for title, value in task.known_controls()
+        tables.append(
+            _table(
+                rows,
+                shown,
+                with_local=not index,
+                controls=task.control_rows(shown),
+            )
         )
-        tables.append(f"{table}\ncontrols: {controls}")
     return "\n\n".join(tables)
 
 
@@ -122,6 +125,7 @@ def _table(
     shown: Sequence[tuple[str, str]],
     *,
     with_local: bool,
+    controls: Sequence[tuple[str, Sequence[float]]] = (),
 ) -> str:
     header = ("module", *(_LOCAL if with_local else ()), *(t for _, t in shown))
     cells = [
@@ -132,6 +136,10 @@ def _table(
         )
         for row in rows
     ]
+    for title, values in controls:
+        blank = ("", "") if with_local else ()
+        known = (percent(v) if math.isfinite(v) else "" for v in values)
+        cells.append((title, *blank, *known))
     widths = [max(map(len, c)) for c in zip(header, *cells, strict=True)]
     lines = [_line(line, widths) for line in (header, *cells)]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

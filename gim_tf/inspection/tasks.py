@@ -5,7 +5,7 @@ A summary has `probes.<task>.<module>` and `controls.<task>`, but for the task
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gim_tf.inspection.curves import as_float, module_names
@@ -90,6 +90,7 @@ WORDS = {
             (SCORE, "Speakers, mean over a window"),
             ("linear_stats_top1", "Mean and deviation"),
             ("recording_top1", "Recordings, summed windows"),
+            ("whole_stats_top1", "Recordings, one vector"),
         ),
         (
             (SCORE, "speakers"),
@@ -155,6 +156,33 @@ class Task(NamedTuple):
             for key, title in self.words.controls
         ]
         return [(title, v) for title, v in known if math.isfinite(v)]
+
+    def control_rows(
+        self, results: Sequence[tuple[str, str]]
+    ) -> list[tuple[str, list[float]]]:
+        """(title, accuracy in each column) of each control.
+
+        Args:
+          results: the columns; NaN where the control was not measured by it.
+        """
+        rows = []
+        for key, title in self.words.controls:
+            # One measure of its own: beside the result that it is of.
+            alone = key != _GUESS[0] and SCORE not in key
+            values = [
+                math.nan
+                if alone and result != SCORE
+                else as_float(self.controls.get(key.replace(SCORE, result)))
+                for result, _ in results
+            ]
+            hidden = (UNTRAINED, GAIN)
+            shown = [
+                math.nan if result.startswith(hidden) else value
+                for (result, _), value in zip(results, values, strict=True)
+            ]
+            if any(map(math.isfinite, shown)):
+                rows.append((title, shown))
+        return rows
 
 
 def tasks(summary: Mapping[str, Any]) -> list[Task]:

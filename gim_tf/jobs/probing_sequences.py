@@ -211,7 +211,9 @@ def _probed(
         train, test = collect(kind, encode)
         scores[kind] = score(train, test)
         if kind == _TRAINED:
-            shown = test
+            shown, num_train = test, len(train.labels)
+            chance = majority_top1(train.labels, test.labels)
+        del train, test  # GB, before the next are collected
     modules = {
         name: {
             **found.accuracies(),
@@ -219,9 +221,7 @@ def _probed(
         }
         for name, found in scores[_TRAINED].items()
     }
-    controls: dict[str, float | None] = {
-        "chance": majority_top1(train.labels, shown.labels)
-    }
+    controls: dict[str, float | None] = {"chance": chance}
     for name, found in scores[_CLASSIC].items():
         controls.update(_prefixed(name, found.accuracies()))
     last = list(scores[_TRAINED].values())[-1]
@@ -230,7 +230,7 @@ def _probed(
         controls,
         predicted=last.predicted,
         labels=shown.labels,
-        num_train=len(train.labels),
+        num_train=num_train,
         class_names=names,
     )
     return _Task(results, last.head, last.predicted, shown)
