@@ -45,6 +45,30 @@ class ExportError(GimError):
     """An exported model is missing, incomplete or altered."""
 
 
+class ServingError(GimError):
+    """A served model did not answer; see the subclasses for why."""
+
+
+class InvalidRequestError(ServingError, ValueError):
+    """The request is at fault: sent again, it will be refused again."""
+
+
+class RequestTooLargeError(InvalidRequestError):
+    """The request has more bytes or more examples than are taken."""
+
+
+class ModelNotFoundError(ServingError, LookupError):
+    """The server has no such model or version."""
+
+
+class UnavailableError(ServingError):
+    """There is no server, or it takes no more requests for now."""
+
+
+class DeadlineError(ServingError, TimeoutError):
+    """The answer did not come in time."""
+
+
 class GoldenError(GimError, ValueError):
     """A golden set that cannot be read, or a case that is not met."""
 

@@ -12,7 +12,11 @@ import tomli
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = sorted(ROOT.glob("gim_tf/**/*.py"))
-MODULES = LIBRARY + sorted(ROOT.glob("pipelines/**/*.py"))
+MODULES = (
+    LIBRARY
+    + sorted(ROOT.glob("pipelines/**/*.py"))
+    + sorted(ROOT.glob("serving/**/*.py"))
+)
 
 # Where a modality may have a name; everywhere else it is axes and channels.
 LEAVES = (

@@ -23,8 +23,9 @@ def test_help_names_every_verb_with_examples(capsys):
         cli.main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    verbs = ("run", "pretrain", "probe", "export", "report", "embed")
-    for verb in (*verbs, "import-weights", "export-weights", "golden-check"):
+    verbs = ("run", "pretrain", "probe", "export", "report", "embed", "serve")
+    added = ("serve-check", "import-weights", "export-weights", "golden-check")
+    for verb in (*verbs, *added):
         assert f"\n    {verb}" in text
         with pytest.raises(SystemExit):
             cli.main([verb, "--help"])

@@ -363,8 +363,8 @@ def test_samples_that_are_no_recording_are_refused(loaded):
     for bad, message in (
         (np.zeros((2, 40)), "at least 41 samples"),
         (np.zeros((2, 0)), "at least 41 samples"),
-        (np.full((1, 90), np.nan), "finite samples"),
-        (np.full((1, 90), np.inf), "finite samples"),
+        (np.full((1, 90), np.nan), "finite numbers"),
+        (np.full((1, 90), np.inf), "finite numbers"),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             encode(samples=tf.constant(bad, tf.float32))

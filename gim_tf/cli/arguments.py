@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     _add_report(added)
     _add_experiments(added)
     _add_embed(added)
+    _add_serve(added)
+    _add_serve_check(added)
     _add_import_weights(added)
     _add_export_weights(added)
     _add_golden_check(added)
@@ -151,6 +153,69 @@ def _add_embed(added: Any) -> None:
         type=Path,
         required=True,
         help=".npz: `id` and one array [n, d] a module",
+    )
+
+
+def _add_serve(added: Any) -> None:
+    parser = _verb(
+        added,
+        "serve",
+        verbs.serve,
+        "answer TF Serving's REST and gRPC interfaces, for development",
+        "gim serve outputs/first/serving/fashion_mnist_gim --name gim",
+    )
+    parser.add_argument(
+        "directory", type=Path, metavar="DIR", help="holds numbered versions"
+    )
+    parser.add_argument(
+        "--name", required=True, help="of the model, in URLs and requests"
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; by default none that others reach",
+    )
+    for protocol, port in (("rest", 8501), ("grpc", 8500)):
+        parser.add_argument(
+            f"--{protocol}-port",
+            type=int,
+            default=port,
+            metavar="PORT",
+            help=f"{port} by default; 0: any that is free",
+        )
+    parser.add_argument(
+        "--max-body-mb",
+        type=float,
+        default=8.0,
+        metavar="MB",
+        help="refuse larger requests; 8 by default",
+    )
+    parser.add_argument(
+        "--max-batch",
+        type=int,
+        default=256,
+        metavar="N",
+        help="refuse requests of more examples; 256 by default",
+    )
+    parser.add_argument(
+        "--poll-seconds",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="between two looks for new versions; 1 by default",
+    )
+
+
+def _add_serve_check(added: Any) -> None:
+    parser = _verb(
+        added,
+        "serve-check",
+        verbs.serve_check,
+        "check that TF Serving would load an exported model and answer",
+        "gim serve-check outputs/first/serving/fashion_mnist_gim/1",
+    )
+    parser.add_argument(
+        "directory", type=Path, metavar="DIR", help="of one version"
     )
 
 

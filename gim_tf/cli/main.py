@@ -55,9 +55,10 @@ def _quieten() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    logger = logging.getLogger("gim_tf")
-    logger.handlers = [_AboveProgressBar()]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    for ours in ("gim_tf", "serving"):
+        logger = logging.getLogger(ours)
+        logger.handlers = [_AboveProgressBar()]
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
     for noisy in ("tensorflow", "absl", "h5py"):
         logging.getLogger(noisy).setLevel(logging.ERROR)

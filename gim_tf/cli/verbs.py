@@ -166,6 +166,42 @@ def embed(options: argparse.Namespace) -> None:
     print(f"{count} embeddings in {options.output}")
 
 
+def serve(options: argparse.Namespace) -> None:
+    """Serves numbered versions until it is interrupted."""
+    _say(
+        "gim serve is for development and tests; in production run TF Serving "
+        "(serving/README.md)."
+    )
+    try:
+        from serving import local_server
+    except ImportError as error:
+        raise ConfigError(
+            f"gim serve needs {error.name}, which is not installed; install "
+            "gim_tf[serving]."
+        ) from error
+
+    local_server.serve(
+        options.directory,
+        options.name,
+        addresses=local_server.Addresses(
+            options.host, options.rest_port, options.grpc_port
+        ),
+        limits=local_server.Limits(
+            body_bytes=int(options.max_body_mb * 1e6), batch=options.max_batch
+        ),
+        poll_seconds=options.poll_seconds,
+        report=_say,
+    )
+
+
+def serve_check(options: argparse.Namespace) -> None:
+    """Prints one line a check; the first that fails ends it."""
+    from serving.check import check
+
+    for passed in check(options.directory):
+        print(f"ok  {passed.name:<10}  {passed.found}", flush=True)
+
+
 def import_weights(options: argparse.Namespace) -> None:
     """Loads weights; ingests too, if the data are at hand, for the probes."""
     from gim_tf import jobs

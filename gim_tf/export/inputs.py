@@ -41,6 +41,16 @@ def not_empty(batch: tf.Tensor) -> tf.Tensor:
         return tf.identity(batch)
 
 
+def finite(batch: tf.Tensor) -> tf.Tensor:
+    """The batch again; a number in it that is none is an error of the graph."""
+    check = tf.debugging.Assert(
+        tf.reduce_all(tf.math.is_finite(batch)),
+        ["Expected finite numbers, received some that are not"],
+    )
+    with tf.control_dependencies([check]):
+        return tf.identity(batch)
+
+
 def frozen(stack: GIMStack) -> list[tf.Variable]:
     """The bare variables that encoding uses, for a `tf.Module` to track."""
     return [

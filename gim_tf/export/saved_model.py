@@ -20,6 +20,7 @@ from gim_tf.export.manifest import (
 )
 from gim_tf.export.sequences import SequenceClassifier
 from gim_tf.export.signatures import Classifier
+from gim_tf.export.warmup import write_warmup
 
 EXPERIMENT_ASSET = Path("assets.extra") / "experiment.json"
 REQUIRES = "requires"
@@ -29,7 +30,7 @@ REQUIRES = "requires"
 def save_encoder(
     encoder: Servable, directory: str | Path, facts: Mapping[str, Any]
 ) -> None:
-    """Writes the encoder, its configuration and its manifest.
+    """Writes the encoder, its configuration, warm-up requests and manifest.
 
     Args:
       encoder: see `Encoder` and `SequenceEncoder` for the signatures.
@@ -52,13 +53,23 @@ def load_encoder(directory: str | Path) -> Any:
       ExportError: missing, incomplete or altered, or a package that it
         requires is not installed.
     """
-    manifest = verify_manifest(directory)
-    if flac.PACKAGE in manifest.get(REQUIRES, ()):
-        _register_flac(directory)
+    verified(directory)
     try:
         return tf.saved_model.load(str(directory))
     except (OSError, tf.errors.OpError, ValueError) as error:
         raise ExportError(f"{directory} cannot be loaded: {error}.") from error
+
+
+def verified(directory: str | Path) -> dict[str, Any]:
+    """The manifest of an export that any loader may load after this.
+
+    Raises:
+      ExportError: see `load_encoder`.
+    """
+    manifest = verify_manifest(directory)
+    if flac.PACKAGE in manifest.get(REQUIRES, ()):
+        _register_flac(directory)
+    return manifest
 
 
 def input_name(loaded: Any, signature: str) -> str:
@@ -206,6 +217,7 @@ def _save(module: Servable, directory: Path, facts: Mapping[str, Any]) -> None:
         asset.write_text(
             json.dumps(facts.get("experiment"), indent=2, sort_keys=True) + "\n"
         )
+        write_warmup(partial, facts)
         write_manifest(partial, facts)
         _replace(directory, partial)
     except (OSError, tf.errors.OpError) as error:

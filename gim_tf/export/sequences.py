@@ -14,6 +14,7 @@ from gim_tf.export.inputs import (
     EXAMPLES,
     Features,
     encoded,
+    finite,
     frozen,
     not_empty,
     strings,
@@ -209,12 +210,8 @@ def _checked(samples: tf.Tensor, min_samples: int) -> tf.Tensor:
         count >= min_samples,
         [f"Expected at least {min_samples} samples, received", count],
     )
-    finite = tf.debugging.Assert(
-        tf.reduce_all(tf.math.is_finite(samples)),
-        ["Expected finite samples, received some that are not"],
-    )
-    with tf.control_dependencies([long_enough, finite]):
-        return tf.identity(samples)
+    with tf.control_dependencies([long_enough]):
+        return finite(samples)
 
 
 def _answer(frames: Features) -> Features:

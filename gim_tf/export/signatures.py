@@ -14,6 +14,7 @@ from gim_tf.export.inputs import (
     EXAMPLES,
     Features,
     encoded,
+    finite,
     frozen,
     not_empty,
     strings,
@@ -28,7 +29,7 @@ class Encoder(tf.Module):
     """A frozen stack with its preprocessing.
 
     Signatures (all refuse an empty batch, on which oneDNN convolutions
-    answer with the wrong shape):
+    answer with the wrong shape, and numbers that are not finite):
 
       serving_default: image_bytes [b] string, encoded files
       tensor:          images [b, *example] float32, as decoded, in [0, 255]
@@ -58,11 +59,11 @@ class Encoder(tf.Module):
 
         @tf.function(input_signature=[decoded], autograph=False)
         def tensor(images: tf.Tensor) -> Features:
-            return stack(to_grid(not_empty(images)))
+            return stack(to_grid(finite(not_empty(images))))
 
         @tf.function(input_signature=[decoded], autograph=False)
         def grid(images: tf.Tensor) -> Features:
-            return stack.grids(to_grid(not_empty(images)))
+            return stack.grids(to_grid(finite(not_empty(images))))
 
         @tf.function(input_signature=[strings(BYTES)], autograph=False)
         def image_bytes(image_bytes: tf.Tensor) -> Features:

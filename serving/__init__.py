@@ -1,0 +1,1 @@
+"""Serving an exported encoder: TF Serving's files, clients, a local server."""
