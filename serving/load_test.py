@@ -8,6 +8,7 @@ without retries: an error is counted.
 """
 
 import argparse
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -94,6 +95,8 @@ def measure(client: Client, load: Load, concurrency: int) -> Result:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a row for each concurrency; returns 1 if a request failed."""
     options = _parser().parse_args(arguments)
+    # The gRPC client's messages bring TensorFlow, which speaks of CUDA.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     client = connect(options.url, options.model, patience=Patience(retries=0))
     load = Load(
         files=[options.file.read_bytes()] * options.batch,
