@@ -1,7 +1,10 @@
 """TF Serving's files are read as it reads them, and keep what they promise."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import kubernetes
 import pytest
 import yaml
 from google.protobuf import (
@@ -144,6 +147,15 @@ def test_kubernetes_has_few_rights_and_is_reached_inside_alone(objects, pod):
     mounts = {m["name"]: m.get("readOnly") for m in container["volumeMounts"]}
     assert mounts == {"models": True, "config": True, "tmp": None}
     assert set(container["args"]) >= FLAGS
+
+
+def test_kubernetes_knows_every_field(objects):
+    client = kubernetes.client.ApiClient()
+    for kind, item in objects.items():
+        text = SimpleNamespace(data=json.dumps(item))
+        known = client.deserialize(text, f"V1{kind}")
+        # A field that it does not know would be lost.
+        assert client.sanitize_for_serialization(known) == item
 
 
 def test_kubernetes_repeats_the_files_and_the_flags(objects, pod, compose):
