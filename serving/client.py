@@ -60,6 +60,7 @@ def connect(
     model: str,
     *,
     version: int | None = None,
+    label: str | None = None,
     patience: Patience | None = None,
 ) -> Client:
     """A client by the scheme of its URL.
@@ -68,6 +69,7 @@ def connect(
       url: such as http://127.0.0.1:8501 or grpc://127.0.0.1:8500.
       model: its name on the server.
       version: a number; None: the newest.
+      label: of a version, instead of its number, such as "canary".
       patience: see there.
 
     Raises:
@@ -78,11 +80,15 @@ def connect(
     if scheme in ("http", "https"):
         from serving.rest_client import RestClient
 
-        return RestClient(url, model, version=version, patience=patience)
+        return RestClient(
+            url, model, version=version, label=label, patience=patience
+        )
     if scheme == "grpc":
         from serving.grpc_client import GrpcClient
 
-        return GrpcClient(host, model, version=version, patience=patience)
+        return GrpcClient(
+            host, model, version=version, label=label, patience=patience
+        )
     raise ConfigError(
         f"Expected a URL like http://host:8501 or grpc://host:8500, received "
         f"{url!r}."

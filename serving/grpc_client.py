@@ -29,6 +29,7 @@ class GrpcClient:
       target: host:port.
       model: its name there.
       version: a number; None: the newest.
+      label: of a version, instead of its number, such as "canary".
       patience: see there.
     """
 
@@ -40,6 +41,7 @@ class GrpcClient:
         model: str,
         *,
         version: int | None = None,
+        label: str | None = None,
         patience: Patience,
     ) -> None:
         channel = grpc.insecure_channel(
@@ -58,6 +60,7 @@ class GrpcClient:
         self._status = model_service_pb2_grpc.ModelServiceStub(channel)
         self._model = model
         self._version = version
+        self._label = label
         self._patience = patience
         self._signatures: dict[str, Signature] | None = None
 
@@ -113,7 +116,9 @@ class GrpcClient:
 
     def _address(self, spec: Any) -> None:
         spec.name = self._model
-        if self._version is not None:
+        if self._label is not None:
+            spec.version_label = self._label
+        elif self._version is not None:
             spec.version.value = self._version
 
     def _answer(self, method: Callable[..., Any], request: Any) -> Any:

@@ -26,6 +26,7 @@ class RestClient:
       url: of the server, such as http://127.0.0.1:8501.
       model: its name there.
       version: a number; None: the newest.
+      label: of a version, instead of its number, such as "canary".
       patience: see there.
     """
 
@@ -37,10 +38,12 @@ class RestClient:
         model: str,
         *,
         version: int | None = None,
+        label: str | None = None,
         patience: Patience,
     ) -> None:
-        number = "" if version is None else f"/versions/{version}"
-        self._url = f"{url.rstrip('/')}/v1/models/{model}{number}"
+        which = f"/versions/{version}" if version is not None else ""
+        which = f"/labels/{label}" if label is not None else which
+        self._url = f"{url.rstrip('/')}/v1/models/{model}{which}"
         self._patience = patience
         self._signatures: dict[str, Signature] | None = None
 

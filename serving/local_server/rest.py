@@ -78,6 +78,8 @@ class RestApi:
             response = _json(self._endpoints[endpoint](body, **arguments), 200)
         except HTTPException as error:
             text = f"Malformed request: {request.method} {request.path}"
+            if "/labels/" in request.path:
+                text += " (there are labels in TF Serving, not in gim serve)"
             response = _json(_error(text), error.code or 400)
         except ServingError as error:
             response = _json(_error(str(error)), status_of(error).http)

@@ -383,6 +383,9 @@ def test_other_models_versions_and_paths_are_not_found(vision):
             for call in (client.versions, client.signatures):
                 with pytest.raises(ModelNotFoundError):
                     call()
+        # `gim serve` has no labels, TF Serving none that nobody has given.
+        with pytest.raises(ServingError, match="label"):
+            connect(url, "vision", label="canary").signatures()
     assert vision.post(b"{}", suffix=":classify").status_code in (400, 404)
     assert vision.post(b"{}", suffix="").status_code in (400, 405)
 
