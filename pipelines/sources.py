@@ -71,11 +71,13 @@ _SHOWN = tuple(
         "tensorboard",
     )
 )
+# Warm-up requests hold a file of the model's kind.
+_EXPORT = ("data/sources/verify.py", "data/wav.py", "export")
 TRAINING_SOURCES = (
     *WEIGHT_SOURCES,
     *_SHOWN,
     "data/spectra.py",
-    "export",
+    *_EXPORT,
     "jobs/exporting.py",
     "pipelines/trainer_module.py",
 )
@@ -91,7 +93,7 @@ PROBE_SOURCES = (
 )
 READER_SOURCES = (
     *WEIGHT_SOURCES,
-    "export",
+    *_EXPORT,
     "pipelines/components.py",
     # Of the Evaluator, whose own key does not see it but sees a new model.
     "pipelines/evaluator_module.py",

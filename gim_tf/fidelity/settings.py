@@ -107,6 +107,8 @@ def _sequence_settings(options: Mapping[str, str], shapes: Shapes) -> Settings:
         "stack.encoder.channels": [shape[0] for shape in layers],
         "stack.encoder.kernel_sizes": [shape[2] for shape in layers],
         "stack.encoder.strides": list(_STRIDES[: len(layers)]),
+        # Some are too short for a frame where a label is; nothing is probed.
+        "probe.tasks": ["speaker"],
         "stack.encoder.paddings": list(_PADDINGS[: len(layers)]),
         "stack.module_sizes": sizes,
         "stack.objective.negatives": _NEGATIVES[options["sampling_method"]],
