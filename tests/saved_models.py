@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from gim_tf import build
+
 
 def answer(signature, inputs):
     """What a loaded signature gives for its input among `inputs`, by name."""
@@ -37,3 +39,23 @@ def assert_tf1_loader_agrees(path, signatures, inputs):
                 np.testing.assert_allclose(value, expected[key], atol=1e-6)
             else:
                 np.testing.assert_array_equal(value, expected[key])
+
+
+def write_untrained(experiment, directory):
+    """Exports the experiment's network as it is before its first step."""
+    from gim_tf import config
+    from gim_tf.export.saved_model import save_encoder
+    from gim_tf.jobs import exporting
+
+    stack = build.build_stack(experiment)
+    encoder, facts = (
+        exporting._of_sequences(experiment, stack, experiment.view.sample_rate)
+        if hasattr(experiment.view, "sample_rate")
+        else exporting._of_examples(experiment, stack)
+    )
+    described = {
+        "experiment": config.to_dict(experiment),
+        "step": 0,
+        "data_fingerprint": "none",
+    }
+    save_encoder(encoder, directory, {**facts, **described})

@@ -54,13 +54,7 @@ def _add_run(added: Any) -> None:
     )
     _add_experiment(parser)
     _add_output(parser)
-    parser.add_argument(
-        "--beam-args",
-        default="",
-        metavar="FLAGS",
-        help="flags of Beam's runner, such as \"--runner=DirectRunner "
-        '--direct_num_workers=2"; none: in memory',
-    )
+    _add_beam_args(parser)
     parser.add_argument(
         "--no-cache",
         action="store_true",
@@ -143,8 +137,19 @@ def _add_embed(added: Any) -> None:
         "write the representations of files, by an exported encoder",
         "gim embed photos/*.png --model outputs/first/serving/"
         "fashion_mnist_gim/1 --output embeddings.npz",
+        "gim embed outputs/lib/records --split test --model outputs/lib/model "
+        "--output test.parquet",
+        "gim embed recordings/ --model outputs/speech/model --output "
+        'speech.parquet --beam-args "--runner=DirectRunner '
+        '--direct_running_mode=multi_processing --direct_num_workers=2"',
     )
-    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument(
+        "source",
+        nargs="+",
+        metavar="SOURCE",
+        help="files, or a folder (all pictures or recordings below it), or a "
+        "directory of records that ingest wrote",
+    )
     parser.add_argument(
         "--model", type=Path, required=True, help="a SavedModel directory"
     )
@@ -152,8 +157,21 @@ def _add_embed(added: Any) -> None:
         "--output",
         type=Path,
         required=True,
-        help=".npz: `id` and one array [n, d] a module",
+        help=".npz, of files: `id` and one array [n, d] a module; or .parquet, "
+        "a directory of shards, continued if it was not finished",
     )
+    parser.add_argument(
+        "--split", metavar="NAME", help="of records: the only one; none: all"
+    )
+    parser.add_argument(
+        "--max-bad",
+        type=int,
+        default=0,
+        metavar="N",
+        help="to .parquet: items that may be unreadable; all are listed in "
+        "OUTPUT.rejected.jsonl",
+    )
+    _add_beam_args(parser)
 
 
 def _add_serve(added: Any) -> None:
@@ -341,6 +359,16 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="DIR",
         help="all files of the run; continued if it exists",
+    )
+
+
+def _add_beam_args(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--beam-args",
+        default="",
+        metavar="FLAGS",
+        help="flags of Beam's runner, such as \"--runner=DirectRunner "
+        '--direct_num_workers=2"; none: in memory',
     )
 
 

@@ -60,5 +60,5 @@ def _quieten() -> None:
         logger.handlers = [_AboveProgressBar()]
         logger.setLevel(logging.INFO)
         logger.propagate = False
-    for noisy in ("tensorflow", "absl", "h5py"):
+    for noisy in ("tensorflow", "absl", "h5py", "apache_beam"):
         logging.getLogger(noisy).setLevel(logging.ERROR)

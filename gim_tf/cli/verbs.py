@@ -1,6 +1,7 @@
 """What each verb of `gim` does with its arguments.
 
-TensorFlow is imported by the verbs that need it, TFX by `run` alone.
+TensorFlow is imported by the verbs that need it, TFX by `run` alone, Beam by
+`run` and `embed`.
 """
 
 import argparse
@@ -158,10 +159,18 @@ def list_experiments(options: argparse.Namespace) -> None:
 
 
 def embed(options: argparse.Namespace) -> None:
-    """Writes the representations of files."""
+    """Writes the representations of files, folders and records."""
+    if options.output.suffix == ".parquet":
+        _embed_all(options)
+        return
     from gim_tf import jobs
 
-    files = [Path(name) for name in options.files]
+    if options.split is not None:
+        raise ConfigError(
+            "--split goes with an output that ends in .parquet, received "
+            f"{options.output}."
+        )
+    files = [Path(name) for name in options.source]
     count = jobs.embed(files, options.model, options.output)
     print(f"{count} embeddings in {options.output}")
 
@@ -260,6 +269,34 @@ def golden_check(options: argparse.Namespace) -> None:
         raise GoldenError(
             f"{len(failed)} of {len(results)} cases are not met: "
             f"{', '.join(failed)}."
+        )
+
+
+def _embed_all(options: argparse.Namespace) -> None:
+    _say("Loading Beam (a few seconds) ...")
+    from pipelines.embed import embed
+
+    # The bar needs a total, which the job finds out.
+    with tqdm(unit=" items", leave=False, delay=0.1) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        facts = embed(
+            options.source,
+            options.model,
+            options.output,
+            split=options.split,
+            max_bad=options.max_bad,
+            beam_args=shlex.split(options.beam_args),
+            progress=progress,
+        )
+    print(f"{facts.count} embeddings in {options.output}")
+    if facts.num_rejected:
+        print(
+            f"{facts.num_rejected} left out, listed in "
+            f"{options.output}.rejected.jsonl"
         )
 
 
