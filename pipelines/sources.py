@@ -14,7 +14,7 @@ from gim_tf.export.manifest import versions
 
 _LIBRARY = Path(gim_tf.__file__).parent
 _PIPELINES = Path(__file__).parent
-_HASHED = {".py", ".html", ".pbtxt"}
+_HASHED = {".py", ".html", ".css", ".pbtxt"}
 
 _RECORDS = (
     "data/alignments.py",

@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     _add_report(added)
     _add_experiments(added)
     _add_embed(added)
+    _add_neighbors(added)
     _add_serve(added)
     _add_serve_check(added)
     _add_import_weights(added)
@@ -172,6 +173,48 @@ def _add_embed(added: Any) -> None:
         "OUTPUT.rejected.jsonl",
     )
     _add_beam_args(parser)
+
+
+def _add_neighbors(added: Any) -> None:
+    parser = _verb(
+        added,
+        "neighbors",
+        verbs.neighbors,
+        "find what is nearest to one item, and show it on a page",
+        "gim neighbors test.parquet --query test-00003 --output neighbors.html",
+        "gim neighbors test.parquet --query shirt.png --module module_2 -k 24 "
+        "--output neighbors.html",
+    )
+    parser.add_argument(
+        "embeddings", type=Path, metavar="FILE.parquet", help="see `embed`"
+    )
+    parser.add_argument(
+        "--query",
+        required=True,
+        metavar="ID_OR_FILE",
+        help="an id of the embeddings, or a file, which is embedded",
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="embeds a file; none: the one that made the embeddings",
+    )
+    parser.add_argument(
+        "--module", metavar="NAME", help="such as module_3; none: the last"
+    )
+    parser.add_argument(
+        "-k", type=int, default=12, metavar="K", help="neighbours (12)"
+    )
+    parser.add_argument(
+        "--source",
+        type=Path,
+        metavar="PATH",
+        help="where the folder or the records lie now, if they were moved",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE.html", help="the page; none: none"
+    )
 
 
 def _add_serve(added: Any) -> None:

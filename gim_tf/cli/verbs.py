@@ -175,6 +175,43 @@ def embed(options: argparse.Namespace) -> None:
     print(f"{count} embeddings in {options.output}")
 
 
+def neighbors(options: argparse.Namespace) -> None:
+    """Prints what is nearest to one item, and writes the page."""
+    from gim_tf import jobs
+    from gim_tf.inspection.neighbor_page import agreement, label_name
+
+    found = jobs.neighbors(
+        options.embeddings,
+        options.query,
+        module=options.module,
+        k=options.k,
+        model_dir=options.model,
+        source=options.source,
+        page=options.output,
+    )
+    names = found.class_names
+    rows = [
+        {
+            "rank": rank,
+            "cosine": f"{one.similarity:.4f}",
+            "label": label_name(one.label, names) or "-",
+            "split": one.split or "-",
+            "id": one.id,
+        }
+        for rank, one in enumerate(found.result.found, start=1)
+    ]
+    _print_table(rows)
+    same = agreement(found.query, found.result)
+    if same is not None:
+        print(
+            f"\n{same[0]} of {len(rows)} have the query's label, "
+            f"{label_name(found.query.label, names)}; of all "
+            f"{found.result.size} it is {100 * same[1]:.1f} %."
+        )
+    if options.output is not None:
+        print(f"Page: {options.output}")
+
+
 def serve(options: argparse.Namespace) -> None:
     """Serves numbered versions until it is interrupted."""
     _say(

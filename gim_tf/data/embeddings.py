@@ -36,7 +36,8 @@ class Facts:
       model_fingerprint: of its files.
       takes: name of the model's input, which says what the items are.
       source: the folder, the directory of records, or the files.
-      root: what files with a relative path are below.
+      root: what files with a relative path are below; empty: the source is
+        a folder.
       split: of records, the only one; None: all.
       class_names: one name a class, in label order; none if unknown.
       count: embedded items.

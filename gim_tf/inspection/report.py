@@ -4,7 +4,6 @@ The file needs no other file and no network: styles are inline and pictures
 are data URIs. A section whose data are missing is left out.
 """
 
-import base64
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,16 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-import jinja2
-
-from gim_tf.inspection import plots, style
+from gim_tf.inspection import pages, plots
 from gim_tf.inspection.curves import as_float, history_modules, last_value
-from gim_tf.inspection.facts import facts, number, settings
+from gim_tf.inspection.facts import facts, settings
 from gim_tf.inspection.findings import findings, headline
 from gim_tf.inspection.summary_table import (
     cell,
     module_rows,
-    percent,
     summarise_table,
 )
 from gim_tf.inspection.task_charts import probe_chart
@@ -76,19 +72,8 @@ class ReportData:
 
 def render(data: ReportData) -> str:
     """The report as HTML text, to be saved as UTF-8."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gim_tf.inspection"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
-    environment.filters["share"] = lambda value: percent(as_float(value))
-    environment.filters["number"] = number
-    environment.filters["data_uri"] = _data_uri
-    environment.filters["colour"] = style.module_colour
-    return environment.get_template("report.html").render(
+    return pages.render(
+        "report.html",
         title=data.experiment.get("name")
         or data.summary.get("experiment", "gim"),
         about=data.experiment.get("summary", ""),
@@ -219,7 +204,3 @@ def _reproduce_command(data: ReportData) -> str:
     for override in data.overrides:
         words += ["--set", override]
     return shlex.join([*words, "--output-dir", f"outputs/{name}_again"])
-
-
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

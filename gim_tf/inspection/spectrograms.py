@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -12,13 +13,16 @@ from gim_tf.data import spectra
 from gim_tf.data.alignments import FIELD, HOP
 from gim_tf.errors import DataError
 from gim_tf.inspection import phones, style
-from gim_tf.inspection.pictures import ANCHOR, TARGET
+from gim_tf.inspection.pictures import ANCHOR, TARGET, encode_png
+
+TILE_SECONDS = 3.0  # of a recording, on a tile
 
 _COLUMNS = 2
 _SECONDS = 3.0  # of an utterance; more phones would not have room for names
 _RANGE = 60.0  # dB below the loudest; the rest is as dark as silence
 _DECIBELS = 10.0 / math.log(10.0)  # of a natural logarithm of an energy
 _COLOURS = "magma"
+_TILE_BAND = 4  # pixels of a tile's band; a frame has one
 _TICKS = (500, 1000, 2000, 4000, 7000)  # Hz
 _TINTS = dict(
     zip(
@@ -143,6 +147,30 @@ def utterance_picture(
     more = "" if is_whole else f", the first {_SECONDS:g} of {whole:.1f}"
     axes[-1].set_xlabel(f"time (s){more}", color=style.INK, fontsize=10)
     return style.png(figure)
+
+
+def spectrogram_tile(
+    samples: np.ndarray, *, sample_rate: int = spectra.SAMPLE_RATE
+) -> bytes:
+    """A recording's first seconds as a bare log-mel spectrogram: a PNG.
+
+    Tiles of one sample rate have the same size and scale of time: what is
+    shorter ends in silence.
+
+    Args:
+      samples: [n] in [-1, 1], n at least 400.
+      sample_rate: in Hz.
+
+    Raises:
+      DataError: another shape, or too short.
+    """
+    length = round(TILE_SECONDS * sample_rate)
+    levels = _decibels(np.asarray(samples)[None, :length], sample_rate)[0]
+    frames = 1 + (length - FIELD) // HOP
+    shares = np.zeros((frames, spectra.NUM_BANDS))
+    shares[: len(levels)] = (levels - _loudest(levels)) / _RANGE + 1.0
+    colours = matplotlib.colormaps[_COLOURS](shares.T[::-1], bytes=True)
+    return encode_png(colours[..., :3].repeat(_TILE_BAND, axis=0))
 
 
 def _decibels(windows: np.ndarray, sample_rate: int) -> np.ndarray:

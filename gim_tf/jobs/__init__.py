@@ -1,4 +1,4 @@
-"""The jobs, from files to files: ingest, pretrain, export, probe, report.
+"""The jobs, from files to files: ingest, pretrain, export, probe, embed, ...
 
 The command line and the pipeline call the same functions; each can be killed
 and run again.
@@ -14,3 +14,5 @@ from gim_tf.jobs.probing import probe as probe
 from gim_tf.jobs.reporting import Sources as Sources
 from gim_tf.jobs.reporting import report as report
 from gim_tf.jobs.reporting import write_report as write_report
+from gim_tf.jobs.searching import Neighbors as Neighbors
+from gim_tf.jobs.searching import neighbors as neighbors

@@ -183,7 +183,7 @@ def plan(
         source=tuple(
             str(Path(one).absolute() if is_folder else one) for one in source
         ),
-        root=str(Path().absolute()),
+        root="" if is_folder else str(Path().absolute()),
         split=split,
         class_names=items.class_names,
     )
