@@ -52,6 +52,10 @@ def test_the_nearest_are_those_of_a_slow_search():
     slow = [slow_cosine(features[9], features[i]) for i in expected[:5]]
     np.testing.assert_allclose(similarities, slow, atol=1e-6)
     assert found.size == 49
+    all_others = [
+        slow_cosine(features[9], x) for x in np.delete(features, 9, 0)
+    ]
+    assert found.mean == pytest.approx(np.mean(all_others), abs=1e-6)
 
 
 def test_ties_zeros_and_few_rows():
@@ -79,7 +83,7 @@ def test_a_row_is_found_by_its_id():
 
 def test_agreement_is_against_the_share_of_all():
     found = [Neighbor(name, None, int(name), 0.5) for name in "112"]
-    result = Nearest(found, 10, Counter({1: 3, 2: 7}))
+    result = Nearest(found, 10, 0.1, Counter({1: 3, 2: 7}))
     assert agreement(Neighbor("q", None, 1, 1.0), result) == (2, 0.3)
     assert agreement(Neighbor("q", None, -1, 1.0), result) is None
     assert label_name(1, ("cat", "dog")) == "dog"
@@ -94,7 +98,7 @@ def test_the_page_escapes_and_needs_no_other_file():
         query=query,
         module="module_2",
         channels=6,
-        result=Nearest(found, 5, Counter({0: 1, 1: 4})),
+        result=Nearest(found, 5, 0.5, Counter({0: 1, 1: 4})),
         class_names=("cat", "dog"),
         thumbnails={"<q>": picture, "a&b": picture, "gone": thumbnail(None)},
     )
@@ -104,6 +108,7 @@ def test_the_page_escapes_and_needs_no_other_file():
     assert "a&amp;b" in text
     assert "not found in the source" in text
     assert "0.988" in text
+    assert "width: 97.5%" in text
     assert "<b>1 of 2</b> neighbours share its label, cat" in text
     assert "20.0 % do" in text
     assert text.count("data:image/png;base64,") == 2
@@ -188,6 +193,13 @@ def test_embedded_images_are_searched_by_id_and_by_file(tmp_path):
     moved = tmp_path / "moved"
     jobs.neighbors(output, "test-00003", k=5, page=page, source=moved)
     assert page.read_text().count("data:image/png;base64,") == 6
+    logs = tmp_path / "logs"
+    assert jobs.project(output, logs, source=moved, limit=50) == 50
+    lines = (logs / "projector" / "metadata.tsv").read_text().splitlines()
+    assert lines[:2] == ["label\tsplit\tid", "ankle boot\ttest\ttest-00000"]
+    assert lines[-1].endswith("test-01960")
+    assert len((logs / "projector/module_2.tsv").read_text().split("\n")) == 51
+    assert (logs / "projector" / "sprite.png").stat().st_size > 10_000
     with pytest.raises(DataError, match=r"neither an id .* nor a file"):
         jobs.neighbors(output, "test-99999")
     write_untrained(config.resolve(tiny, ["training.seed=1"]), model)

@@ -172,6 +172,12 @@ def _add_embed(added: Any) -> None:
         help="to .parquet: items that may be unreadable; all are listed in "
         "OUTPUT.rejected.jsonl",
     )
+    parser.add_argument(
+        "--projector",
+        type=Path,
+        metavar="DIR",
+        help="to .parquet: also write them for TensorBoard's projector",
+    )
     _add_beam_args(parser)
 
 

@@ -165,11 +165,12 @@ def embed(options: argparse.Namespace) -> None:
         return
     from gim_tf import jobs
 
-    if options.split is not None:
-        raise ConfigError(
-            "--split goes with an output that ends in .parquet, received "
-            f"{options.output}."
-        )
+    for flag in ("split", "projector"):
+        if getattr(options, flag) is not None:
+            raise ConfigError(
+                f"--{flag} goes with an output that ends in .parquet, "
+                f"received {options.output}."
+            )
     files = [Path(name) for name in options.source]
     count = jobs.embed(files, options.model, options.output)
     print(f"{count} embeddings in {options.output}")
@@ -335,6 +336,13 @@ def _embed_all(options: argparse.Namespace) -> None:
             f"{facts.num_rejected} left out, listed in "
             f"{options.output}.rejected.jsonl"
         )
+    if options.projector is not None:
+        from gim_tf import jobs
+
+        count = jobs.project(options.output, options.projector)
+        logs = shlex.quote(str(options.projector))
+        print(f"{count} of them in the projector of {options.projector}")
+        print(f"TensorBoard: {_installed('tensorboard')} --logdir {logs}")
 
 
 def _resolved(options: argparse.Namespace) -> Experiment:

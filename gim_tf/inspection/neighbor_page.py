@@ -38,7 +38,7 @@ def render_neighbors(page: NeighborPage) -> str:
             **_card(neighbor, page),
             "rank": rank,
             "similarity": f"{neighbor.similarity:.3f}",
-            "width": f"{100 * max(neighbor.similarity, 0.0):.1f}",
+            "width": _width(neighbor.similarity, page.result.mean),
             "same": 0 <= neighbor.label == page.query.label,
         }
         for rank, neighbor in enumerate(page.result.found, start=1)
@@ -51,6 +51,7 @@ def render_neighbors(page: NeighborPage) -> str:
         channels=page.channels,
         count=page.result.size,
         cards=cards,
+        mean=f"{page.result.mean:.3f}",
         agreement=_agreement(page),
         sounds=any(one.sound for one in page.thumbnails.values()),
     )
@@ -84,6 +85,13 @@ def _agreement(page: NeighborPage) -> dict[str, Any] | None:
         "of": len(page.result.found),
         "share": found[1],
     }
+
+
+def _width(similarity: float, mean: float) -> str:
+    """Of a bar, in percent: nothing for the mean of all, all for 1."""
+    # Features have much in common: all cosines may be above 0.9.
+    share = (similarity - mean) / max(1.0 - mean, 1e-12)
+    return f"{100 * min(max(share, 0.0), 1.0):.1f}"
 
 
 def _card(neighbor: Neighbor, page: NeighborPage) -> dict[str, Any]:

@@ -35,11 +35,13 @@ class Nearest(NamedTuple):
     Attributes:
       found: at most k, the nearest first; of equal ones the first in order.
       size: rows that were compared.
-      labels: how many of those have each label.
+      mean: similarity of all of them on average; 0 if there are none.
+      labels: how many of them have each label.
     """
 
     found: list[Neighbor]
     size: int
+    mean: float
     labels: Counter[int]
 
 
@@ -67,7 +69,7 @@ def nearest(
         raise DataError(f"Expected at least 1 neighbour, received {k}.")
     best: list[tuple[float, int, Neighbor]] = []
     labels: Counter[int] = Counter()
-    row = 0
+    row, total = 0, 0.0
     for part in parts:
         cosines = cosine(part.features[module], vector)
         for one in zip(
@@ -77,13 +79,15 @@ def nearest(
             if one[0] == without:
                 continue
             labels[one[2]] += 1
+            total += one[3]
             entry = (one[3], -row, Neighbor(*one))
             if len(best) < k:
                 heapq.heappush(best, entry)
             elif entry > best[0]:
                 heapq.heapreplace(best, entry)
     found = [neighbor for _, _, neighbor in sorted(best, reverse=True)]
-    return Nearest(found, labels.total(), labels)
+    size = labels.total()
+    return Nearest(found, size, total / max(size, 1), labels)
 
 
 def cosine(rows: np.ndarray, vector: np.ndarray) -> np.ndarray:

@@ -88,6 +88,6 @@ def _of_sound(encoded: bytes) -> Thumbnail:
         spectrogram_tile(mono / 2**15, sample_rate=rate),
         sound=heard,
         note=f"{seconds:.1f} s"
-        if seconds <= TILE_SECONDS
+        if round(seconds, 1) <= TILE_SECONDS
         else f"{TILE_SECONDS:g} of {seconds:.1f} s",
     )

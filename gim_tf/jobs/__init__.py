@@ -11,6 +11,7 @@ from gim_tf.jobs.importing import import_weights as import_weights
 from gim_tf.jobs.ingesting import ingest as ingest
 from gim_tf.jobs.pretraining import pretrain as pretrain
 from gim_tf.jobs.probing import probe as probe
+from gim_tf.jobs.projecting import project as project
 from gim_tf.jobs.reporting import Sources as Sources
 from gim_tf.jobs.reporting import report as report
 from gim_tf.jobs.reporting import write_report as write_report
