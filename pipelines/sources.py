@@ -83,7 +83,12 @@ TRAINING_SOURCES = (
 )
 PROBE_SOURCES = (
     *TRAINING_SOURCES,
+    "inspection/model_card.py",
+    "inspection/pages.py",
     "inspection/projector.py",
+    "inspection/summary_table.py",
+    "inspection/tasks.py",
+    "inspection/templates",
     "jobs/probed.py",
     "jobs/probing.py",
     "jobs/probing_examples.py",

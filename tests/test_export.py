@@ -97,6 +97,19 @@ def test_every_signature_gives_the_trained_stack_s_answer(exported):
         )
 
 
+def test_the_card_beside_the_heads_can_be_made_again(exported):
+    from gim_tf.inspection import model_card
+
+    _, directory, _, _ = exported
+    model = directory / "probe" / "model"
+    manifest = verify_manifest(model)
+    probes = json.loads((directory / "probe" / "probes.json").read_text())
+    for name, text in model_card.render(manifest, probes).items():
+        assert name in manifest["files"]
+        assert (model / name).read_text() == text
+    assert not (directory / "model" / model_card.HTML).exists()
+
+
 def restored(experiment, directory):
     from gim_tf.training.checkpoints import RunCheckpoints
 

@@ -40,7 +40,7 @@ def save_encoder(
     Raises:
       ExportError: it could not be written.
     """
-    _save(encoder, Path(directory), facts)
+    _save(encoder, Path(directory), facts, {})
 
 
 def load_encoder(directory: str | Path) -> Any:
@@ -95,6 +95,7 @@ def save_classifier(
     bias: tf.Tensor,
     class_names: Sequence[str],
     facts: Mapping[str, Any],
+    documents: Mapping[str, str] | None = None,
 ) -> None:
     """Writes an exported encoder again, with a linear head beside it.
 
@@ -109,6 +110,7 @@ def save_classifier(
       bias: [c] float32.
       class_names: c names.
       facts: added to the encoder's own in the manifest.
+      documents: texts for people by file name, beside the model.
     """
     head = Head(kernel, bias, class_names)
     _save_again(
@@ -116,6 +118,7 @@ def save_classifier(
         directory,
         lambda encoder: Classifier(encoder, module=module, head=head),
         facts,
+        documents,
     )
 
 
@@ -127,6 +130,7 @@ def save_sequence_classifier(
     example_head: Head | None = None,
     frame_head: Head | None = None,
     facts: Mapping[str, Any],
+    documents: Mapping[str, str] | None = None,
 ) -> None:
     """Writes an exported encoder of recordings again, with heads beside it.
 
@@ -139,6 +143,7 @@ def save_sequence_classifier(
       example_head: of whole recordings; or None.
       frame_head: of single frames; or None, but not both.
       facts: added to the encoder's own in the manifest.
+      documents: texts for people by file name, beside the model.
     """
     _save_again(
         encoder_directory,
@@ -150,6 +155,7 @@ def save_sequence_classifier(
             frame_head=frame_head,
         ),
         facts,
+        documents,
     )
 
 
@@ -190,6 +196,7 @@ def _save_again(
     directory: str | Path,
     around: Callable[[Any], Servable],
     facts: Mapping[str, Any],
+    documents: Mapping[str, str] | None = None,
 ) -> None:
     """Writes what is made around a loaded export; facts are added to its own.
 
@@ -202,10 +209,15 @@ def _save_again(
         if key not in ("files", "versions")
     }
     module = around(load_encoder(source))
-    _save(module, Path(directory), {**inherited, **facts})
+    _save(module, Path(directory), {**inherited, **facts}, documents or {})
 
 
-def _save(module: Servable, directory: Path, facts: Mapping[str, Any]) -> None:
+def _save(
+    module: Servable,
+    directory: Path,
+    facts: Mapping[str, Any],
+    documents: Mapping[str, str],
+) -> None:
     partial = directory.with_name(f"{directory.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -218,6 +230,8 @@ def _save(module: Servable, directory: Path, facts: Mapping[str, Any]) -> None:
             json.dumps(facts.get("experiment"), indent=2, sort_keys=True) + "\n"
         )
         write_warmup(partial, facts)
+        for name, text in documents.items():
+            (partial / name).write_text(text, encoding="utf-8")
         write_manifest(partial, facts)
         _replace(directory, partial)
     except (OSError, tf.errors.OpError) as error:

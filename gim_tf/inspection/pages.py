@@ -1,4 +1,4 @@
-"""Self-contained HTML pages from the templates of this package.
+"""Self-contained HTML pages, and Markdown, from templates of this package.
 
 A page needs no other file and no network: styles are inline, pictures and
 sound are data URIs.
@@ -34,7 +34,14 @@ def render(template: str, **values: Any) -> str:
     environment.filters["number"] = number
     environment.filters["data_uri"] = _data_uri
     environment.filters["colour"] = style.module_colour
+    environment.filters["md"] = _markdown
     return environment.get_template(template).render(**values)
+
+
+def _markdown(text: Any) -> str:
+    """Text for a cell of a table or a line, with nothing that has a meaning."""
+    line = " ".join(str(text).split()).replace("&", "&amp;")
+    return line.replace("<", "&lt;").replace("|", "\\|")
 
 
 def _data_uri(content: bytes, kind: str = "image/png") -> str:

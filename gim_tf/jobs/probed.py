@@ -8,8 +8,9 @@ import numpy as np
 
 from gim_tf.probes.linear_probe import confusion_matrix
 
-Save = Callable[[Path, Path, Mapping[str, Any]], None]
-"""(directory of the encoder, directory to write, facts for its manifest)."""
+Save = Callable[[Path, Path, Mapping[str, Any], Mapping[str, str]], None]
+"""(directory of the encoder, directory to write, facts for its manifest,
+documents by name)."""
 
 
 class Probed(NamedTuple):

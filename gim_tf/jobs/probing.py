@@ -7,9 +7,9 @@ from typing import Any
 
 from gim_tf import config
 from gim_tf.config import Experiment, ProbeConfig, SequenceProbeConfig
-from gim_tf.export.manifest import read_manifest
+from gim_tf.export.manifest import read_manifest, versions
 from gim_tf.export.saved_model import load_encoder
-from gim_tf.inspection import projector, tensorboard
+from gim_tf.inspection import model_card, projector, tensorboard
 from gim_tf.jobs.probed import by_task
 from gim_tf.jobs.probing_examples import probe_examples
 from gim_tf.jobs.probing_sequences import probe_sequences
@@ -29,7 +29,7 @@ def probe(
     """Probes an exported encoder, and writes it again with classifiers.
 
     Writes `probes.json`, `pictures/*.png` and `model/`, the same SavedModel
-    with heads on its last module.
+    with heads on its last module and a model card.
 
     Args:
       experiment: probe settings, and the recipe of the untrained control.
@@ -55,12 +55,13 @@ def probe(
     output = Path(output_dir)
     output.mkdir(parents=True, exist_ok=True)
     facts = {"probes": by_task(probed.tasks, "modules")}
-    probed.save(Path(model_dir), output / "model", facts)
     result = {
         "tasks": probed.tasks,
         "settings": config.to_dict(experiment.probe),
         "versions": manifest["versions"],
     }
+    card = model_card.render({**manifest, "versions": versions()}, result)
+    probed.save(Path(model_dir), output / "model", facts, card)
     (output / "probes.json").write_text(json.dumps(result, indent=2) + "\n")
     pictures = output / "pictures"
     pictures.mkdir(exist_ok=True)

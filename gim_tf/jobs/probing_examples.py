@@ -164,7 +164,10 @@ def _saver(
     last = list(scores)[-1]
 
     def save(
-        model_dir: Path, directory: Path, facts: Mapping[str, Any]
+        model_dir: Path,
+        directory: Path,
+        facts: Mapping[str, Any],
+        documents: Mapping[str, str],
     ) -> None:
         save_classifier(
             model_dir,
@@ -174,6 +177,7 @@ def _saver(
             bias=scores[last].head.bias,
             class_names=class_names,
             facts=facts,
+            documents=documents,
         )
 
     return save

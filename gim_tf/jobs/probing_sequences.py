@@ -281,7 +281,10 @@ def _saver(splits: _Splits, found: Mapping[str, _Task]) -> Save:
         return Head(linear.kernel, linear.bias, names)
 
     def save(
-        model_dir: Path, directory: Path, facts: Mapping[str, Any]
+        model_dir: Path,
+        directory: Path,
+        facts: Mapping[str, Any],
+        documents: Mapping[str, str],
     ) -> None:
         save_sequence_classifier(
             model_dir,
@@ -290,6 +293,7 @@ def _saver(splits: _Splits, found: Mapping[str, _Task]) -> Save:
             example_head=head("speaker"),
             frame_head=head("phone"),
             facts=facts,
+            documents=documents,
         )
 
     return save
