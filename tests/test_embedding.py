@@ -241,3 +241,39 @@ def test_another_model_is_another_job(tmp_path, model):
     with pytest.raises(DataError, match="at least 1 item"):
         bulk_embedding.plan([tmp_path / "in"], model, "out", shard_size=0)
     assert items.open_items(tmp_path / "in", suffixes=SUFFIXES)
+
+
+@pytest.mark.integration
+def test_recordings_of_any_format_are_embedded_and_shown(tmp_path):
+    from gim_tf import config, experiments, jobs
+    from gim_tf.data import pcm
+    from gim_tf.export.embedder import Embedder
+    from tests.conftest import TINY_SEQUENCE
+    from tests.saved_models import write_untrained
+
+    tiny = config.resolve(experiments.get("librispeech_gim"), TINY_SEQUENCE)
+    model, output = tmp_path / "model", tmp_path / "out.parquet"
+    write_untrained(tiny, model)
+    generator = np.random.default_rng(0)
+    for index, length in enumerate((3000, 5000, 4000)):
+        samples = generator.normal(size=length) * 3000
+        put(
+            tmp_path / "in" / f"speaker/{index}.flac",
+            pcm.encode(samples.astype(np.int16), 16_000),
+        )
+    put(tmp_path / "in" / "speaker/short.wav", b"RIFF")
+    job = bulk_embedding.plan([tmp_path / "in"], model, output)
+    embedder = Embedder(model)
+    for task in job.begin():
+        bulk_embedding.embed_piece(embedder, task)
+    assert job.finish(max_bad=1).count == 3
+    (found,) = embeddings.read_rows(output)
+    files = [tmp_path / "in" / one for one in found.ids]
+    jobs.embed(files, model, tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as arrays:
+        for name, values in found.features.items():
+            np.testing.assert_array_equal(values, arrays[name])
+    page = tmp_path / "page.html"
+    jobs.neighbors(output, "speaker/1.flac", page=page)
+    assert page.read_text().count("data:audio/flac;base64,") == 3
+    assert page.read_text().count("data:image/png;base64,") == 3

@@ -165,6 +165,10 @@ def _task(task: Task, details: Mapping[str, Any]) -> dict[str, Any]:
             (row.title, [_cell(row, key, count) for key, _ in shown])
             for row in rows
         ],
+        "control_rows": [
+            (title, _control_cells(values, shown, count))
+            for title, values in task.control_rows(shown)
+        ],
         "controls": [
             (title, f"{percent(value)}{_error(value, count)}")
             for title, value in task.known_controls()
@@ -183,6 +187,17 @@ def _cell(row: ModuleRow, key: str, count: int) -> str:
     text = cell(row, key)
     # Other results may be of other numbers of examples.
     return f"{text}{_error(row.linear, count)}" if key == SCORE else text
+
+
+def _control_cells(
+    values: Sequence[float], shown: Sequence[tuple[str, str]], count: int
+) -> list[str]:
+    return [
+        ""
+        if math.isnan(value)
+        else f"{percent(value)}{_error(value, count) if key == SCORE else ''}"
+        for value, (key, _) in zip(values, shown, strict=True)
+    ]
 
 
 def _error(share: float, count: int) -> str:
