@@ -1,12 +1,11 @@
 """The words of the `gim` command: verbs, options, help and examples."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gim_tf import __version__
-from gim_tf.cli import verbs
+from gim_tf.cli import embedding, shared, verbs
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_run(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "run",
         verbs.run,
@@ -53,19 +52,19 @@ def _add_run(added: Any) -> None:
         "gim run --experiment stl10_gim --data stl10_binary/ "
         "--output-dir outputs/stl10",
     )
-    _add_experiment(parser)
-    _add_output(parser)
-    _add_beam_args(parser)
+    shared.add_experiment(parser)
+    shared.add_output(parser)
+    shared.add_beam_args(parser)
     parser.add_argument(
         "--no-cache",
         action="store_true",
         help="run every component, also those whose inputs are unchanged",
     )
-    _add_resume(parser)
+    shared.add_resume(parser)
 
 
 def _add_pretrain(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "pretrain",
         verbs.pretrain,
@@ -73,13 +72,13 @@ def _add_pretrain(added: Any) -> None:
         "gim pretrain --experiment fashion_mnist_gim --output-dir outputs/lib "
         "--set training.num_steps=200",
     )
-    _add_experiment(parser)
-    _add_output(parser)
-    _add_resume(parser)
+    shared.add_experiment(parser)
+    shared.add_output(parser)
+    shared.add_resume(parser)
 
 
 def _add_export(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "export",
         verbs.export,
@@ -87,7 +86,7 @@ def _add_export(added: Any) -> None:
         "gim export --output-dir outputs/lib",
         "gim export --output-dir outputs/speech --flac",
     )
-    _add_output(parser)
+    shared.add_output(parser)
     parser.add_argument(
         "--flac",
         action="store_true",
@@ -97,30 +96,30 @@ def _add_export(added: Any) -> None:
 
 
 def _add_probe(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "probe",
         verbs.probe,
         "probe every module of an exported encoder",
         "gim probe --output-dir outputs/lib --set probe.epochs=20",
     )
-    _add_output(parser)
-    _add_set(parser)
+    shared.add_output(parser)
+    shared.add_set(parser)
 
 
 def _add_report(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "report",
         verbs.report,
         "write report.html and summary.json of a finished run again",
         "gim report --output-dir outputs/first",
     )
-    _add_output(parser)
+    shared.add_output(parser)
 
 
 def _add_experiments(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "experiments",
         verbs.list_experiments,
@@ -131,10 +130,10 @@ def _add_experiments(added: Any) -> None:
 
 
 def _add_embed(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "embed",
-        verbs.embed,
+        embedding.embed,
         "write the representations of files, by an exported encoder",
         "gim embed photos/*.png --model outputs/first/serving/"
         "fashion_mnist_gim/1 --output embeddings.npz",
@@ -178,14 +177,14 @@ def _add_embed(added: Any) -> None:
         metavar="DIR",
         help="to .parquet: also write them for TensorBoard's projector",
     )
-    _add_beam_args(parser)
+    shared.add_beam_args(parser)
 
 
 def _add_neighbors(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "neighbors",
-        verbs.neighbors,
+        embedding.neighbors,
         "find what is nearest to one item, and show it on a page",
         "gim neighbors test.parquet --query test-00003 --output neighbors.html",
         "gim neighbors test.parquet --query shirt.png --module module_2 -k 24 "
@@ -224,7 +223,7 @@ def _add_neighbors(added: Any) -> None:
 
 
 def _add_serve(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "serve",
         verbs.serve,
@@ -274,7 +273,7 @@ def _add_serve(added: Any) -> None:
 
 
 def _add_serve_check(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "serve-check",
         verbs.serve_check,
@@ -287,7 +286,7 @@ def _add_serve_check(added: Any) -> None:
 
 
 def _add_import_weights(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "import-weights",
         verbs.import_weights,
@@ -296,7 +295,7 @@ def _add_import_weights(added: Any) -> None:
         "--output-dir outputs/authors --data stl10_binary/",
         "gim probe --output-dir outputs/authors",
     )
-    _add_experiment(parser)
+    shared.add_experiment(parser)
     parser.add_argument(
         "--weights",
         type=Path,
@@ -306,18 +305,18 @@ def _add_import_weights(added: Any) -> None:
         help=".npz or .safetensors: one of the whole model, or one a module, "
         "first to last",
     )
-    _add_output(parser)
+    shared.add_output(parser)
 
 
 def _add_export_weights(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "export-weights",
         verbs.export_weights,
         "write a pretrained network's weights for the authors' PyTorch code",
         "gim export-weights --output-dir outputs/lib --output weights.npz",
     )
-    _add_output(parser)
+    shared.add_output(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -327,7 +326,7 @@ def _add_export_weights(added: Any) -> None:
 
 
 def _add_golden_check(added: Any) -> None:
-    parser = _verb(
+    parser = shared.verb(
         added,
         "golden-check",
         verbs.golden_check,
@@ -345,87 +344,4 @@ def _add_golden_check(added: Any) -> None:
         "--json",
         action="store_true",
         help="a last line for machines: cases, failed, worst",
-    )
-
-
-def _verb(
-    added: Any,
-    name: str,
-    function: Callable[[argparse.Namespace], None],
-    summary: str,
-    *examples: str,
-) -> argparse.ArgumentParser:
-    parser = added.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples),
-    )
-    parser.set_defaults(verb=function)
-    return parser
-
-
-def _add_experiment(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--experiment", required=True, metavar="NAME", help="see `experiments`"
-    )
-    parser.add_argument(
-        "--data", metavar="PATH", help="same as --set data.path=PATH"
-    )
-    parser.add_argument(
-        "--resample",
-        action="store_true",
-        help="of recordings: convert other sample rates, same as --set "
-        "data.resample=true",
-    )
-    parser.add_argument(
-        "--downmix",
-        action="store_true",
-        help="of recordings: average channels, same as --set data.downmix=true",
-    )
-    parser.add_argument(
-        "--seed", type=int, metavar="N", help="same as --set training.seed=N"
-    )
-    _add_set(parser)
-
-
-def _add_set(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a setting by its dotted path, such as "
-        "training.num_steps=200; may be repeated",
-    )
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--output-dir",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="all files of the run; continued if it exists",
-    )
-
-
-def _add_beam_args(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--beam-args",
-        default="",
-        metavar="FLAGS",
-        help="flags of Beam's runner, such as \"--runner=DirectRunner "
-        '--direct_num_workers=2"; none: in memory',
-    )
-
-
-def _add_resume(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--resume",
-        default="auto",
-        metavar="auto|never|PATH",
-        help="auto: from the newest checkpoint, if any (default); never: "
-        "only where there is none; PATH: from that checkpoint",
     )

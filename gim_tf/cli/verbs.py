@@ -1,21 +1,18 @@
 """What each verb of `gim` does with its arguments.
 
-TensorFlow is imported by the verbs that need it, TFX by `run` alone, Beam by
-`run` and `embed`.
+TensorFlow is imported by the verbs that need it, TFX by `run` alone.
 """
 
 import argparse
 import json
 import os
 import shlex
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from gim_tf import config, experiments
+from gim_tf.cli.printing import installed, print_table, say
 from gim_tf.config import Experiment
 from gim_tf.errors import (
     ConfigError,
@@ -31,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
     """Runs the whole pipeline and prints its results."""
     experiment = _resolved(options)
     _writable(options.output_dir)
-    _say("Loading TFX (about half a minute) ...")
+    say("Loading TFX (about half a minute) ...")
     from pipelines import local_runner
 
     result = local_runner.run(
@@ -40,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
         beam_args=tuple(shlex.split(options.beam_args)),
         enable_cache=not options.no_cache,
         resume=options.resume,
-        report=_say,
+        report=say,
     )
     summary = result.summary
     _print_results(summary)
@@ -63,10 +60,10 @@ def pretrain(options: argparse.Namespace) -> None:
     directory = _writable(options.output_dir)
     run_directory = RunDirectory(directory)
     with run_directory.locked():
-        _say(f"Reading {experiment.data.source} ...")
+        say(f"Reading {experiment.data.source} ...")
         facts = jobs.ingest(experiment, directory / "records")
         counts = (f"{split} {n}" for split, n in facts["counts"].items())
-        _say(f"  {'  '.join(counts)}")
+        say(f"  {'  '.join(counts)}")
         experiment = config.completed(
             experiment, read_corpus(directory / "records")
         )
@@ -79,7 +76,7 @@ def pretrain(options: argparse.Namespace) -> None:
             data_fingerprint=facts["fingerprint"],
         )
         run_directory.write_json(_SETTINGS_FILE, config.to_dict(experiment))
-    _say(f"Trained. Next: {_installed('gim')} probe --output-dir {directory}")
+    say(f"Trained. Next: {installed('gim')} probe --output-dir {directory}")
 
 
 def export(options: argparse.Namespace) -> None:
@@ -155,67 +152,12 @@ def list_experiments(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(rows, indent=2))
         return
-    _print_table(rows)
-
-
-def embed(options: argparse.Namespace) -> None:
-    """Writes the representations of files, folders and records."""
-    if options.output.suffix == ".parquet":
-        _embed_all(options)
-        return
-    from gim_tf import jobs
-
-    for flag in ("split", "projector"):
-        if getattr(options, flag) is not None:
-            raise ConfigError(
-                f"--{flag} goes with an output that ends in .parquet, "
-                f"received {options.output}."
-            )
-    files = [Path(name) for name in options.source]
-    count = jobs.embed(files, options.model, options.output)
-    print(f"{count} embeddings in {options.output}")
-
-
-def neighbors(options: argparse.Namespace) -> None:
-    """Prints what is nearest to one item, and writes the page."""
-    from gim_tf import jobs
-    from gim_tf.inspection.neighbor_page import agreement, label_name
-
-    found = jobs.neighbors(
-        options.embeddings,
-        options.query,
-        module=options.module,
-        k=options.k,
-        model_dir=options.model,
-        source=options.source,
-        page=options.output,
-    )
-    names = found.class_names
-    rows = [
-        {
-            "rank": rank,
-            "cosine": f"{one.similarity:.4f}",
-            "label": label_name(one.label, names) or "-",
-            "split": one.split or "-",
-            "id": one.id,
-        }
-        for rank, one in enumerate(found.result.found, start=1)
-    ]
-    _print_table(rows)
-    same = agreement(found.query, found.result)
-    if same is not None:
-        print(
-            f"\n{same[0]} of {len(rows)} have the query's label, "
-            f"{label_name(found.query.label, names)}; of all "
-            f"{found.result.size} it is {100 * same[1]:.1f} %."
-        )
-    if options.output is not None:
-        print(f"Page: {options.output}")
+    print_table(rows)
 
 
 def serve(options: argparse.Namespace) -> None:
     """Serves numbered versions until it is interrupted."""
-    _say(
+    say(
         "gim serve is for development and tests; in production run TF Serving "
         "(serving/README.md)."
     )
@@ -237,7 +179,7 @@ def serve(options: argparse.Namespace) -> None:
             body_bytes=int(options.max_body_mb * 1e6), batch=options.max_batch
         ),
         poll_seconds=options.poll_seconds,
-        report=_say,
+        report=say,
     )
 
 
@@ -274,9 +216,9 @@ def import_weights(options: argparse.Namespace) -> None:
             )
         run_directory.write_json(_SETTINGS_FILE, config.to_dict(experiment))
     verb = "probe" if has_data else "export"
-    _say(f"Next: {_installed('gim')} {verb} --output-dir {directory}")
+    say(f"Next: {installed('gim')} {verb} --output-dir {directory}")
     if not has_data:
-        _say("To probe them too, import them again with --data.")
+        say("To probe them too, import them again with --data.")
 
 
 def export_weights(options: argparse.Namespace) -> None:
@@ -296,7 +238,7 @@ def golden_check(options: argparse.Namespace) -> None:
 
     def progress(result: fidelity.CaseResult) -> None:
         verdict = "met" if result.passed else "NOT MET"
-        _say(f"{result.name}: {verdict}")
+        say(f"{result.name}: {verdict}")
 
     results = fidelity.check_directory(options.goldens, progress)
     print(fidelity.as_text(results))
@@ -308,41 +250,6 @@ def golden_check(options: argparse.Namespace) -> None:
             f"{len(failed)} of {len(results)} cases are not met: "
             f"{', '.join(failed)}."
         )
-
-
-def _embed_all(options: argparse.Namespace) -> None:
-    _say("Loading Beam (a few seconds) ...")
-    from pipelines.embed import embed
-
-    # The bar needs a total, which the job finds out.
-    with tqdm(unit=" items", leave=False, delay=0.1) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        facts = embed(
-            options.source,
-            options.model,
-            options.output,
-            split=options.split,
-            max_bad=options.max_bad,
-            beam_args=shlex.split(options.beam_args),
-            progress=progress,
-        )
-    print(f"{facts.count} embeddings in {options.output}")
-    if facts.num_rejected:
-        print(
-            f"{facts.num_rejected} left out, listed in "
-            f"{options.output}.rejected.jsonl"
-        )
-    if options.projector is not None:
-        from gim_tf import jobs
-
-        count = jobs.project(options.output, options.projector)
-        logs = shlex.quote(str(options.projector))
-        print(f"{count} of them in the projector of {options.projector}")
-        print(f"TensorBoard: {_installed('tensorboard')} --logdir {logs}")
 
 
 def _resolved(options: argparse.Namespace) -> Experiment:
@@ -380,32 +287,10 @@ def _writable(directory: Path) -> Path:
     return directory
 
 
-def _say(line: str) -> None:
-    # Above the progress bar, if there is one.
-    tqdm.write(line, file=sys.stderr)
-    sys.stderr.flush()
-
-
 def _print_results(summary: Mapping[str, Any]) -> None:
     from gim_tf.inspection.summary_table import summarise_table
 
     logs = shlex.quote(summary["tensorboard"])
     print(f"\n{summarise_table(summary)}\n")
     print(f"Report:      {summary['report']}")
-    print(f"TensorBoard: {_installed('tensorboard')} --logdir {logs}")
-
-
-def _installed(name: str) -> str:
-    """A command of this environment, as it can be typed from here."""
-    path = Path(sys.executable).with_name(name)
-    below = path.is_relative_to(Path.cwd())
-    return shlex.quote(str(path.relative_to(Path.cwd()) if below else path))
-
-
-def _print_table(rows: Sequence[dict[str, Any]]) -> None:
-    header = list(rows[0])
-    lines = [header, *([str(row[key]) for key in header] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    for line in lines:
-        cells = (c.ljust(w) for c, w in zip(line, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    print(f"TensorBoard: {installed('tensorboard')} --logdir {logs}")

@@ -1,0 +1,95 @@
+"""How verbs are described, and the options that several of them have."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def verb(
+    added: Any,
+    name: str,
+    function: Callable[[argparse.Namespace], None],
+    summary: str,
+    *examples: str,
+) -> argparse.ArgumentParser:
+    """A verb with its function, help and examples."""
+    parser = added.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples),
+    )
+    parser.set_defaults(verb=function)
+    return parser
+
+
+def add_experiment(parser: argparse.ArgumentParser) -> None:
+    """The options that resolve an experiment."""
+    parser.add_argument(
+        "--experiment", required=True, metavar="NAME", help="see `experiments`"
+    )
+    parser.add_argument(
+        "--data", metavar="PATH", help="same as --set data.path=PATH"
+    )
+    parser.add_argument(
+        "--resample",
+        action="store_true",
+        help="of recordings: convert other sample rates, same as --set "
+        "data.resample=true",
+    )
+    parser.add_argument(
+        "--downmix",
+        action="store_true",
+        help="of recordings: average channels, same as --set data.downmix=true",
+    )
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="same as --set training.seed=N"
+    )
+    add_set(parser)
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """`--set`, which may be repeated."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting by its dotted path, such as "
+        "training.num_steps=200; may be repeated",
+    )
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """`--output-dir`."""
+    parser.add_argument(
+        "--output-dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="all files of the run; continued if it exists",
+    )
+
+
+def add_beam_args(parser: argparse.ArgumentParser) -> None:
+    """`--beam-args`."""
+    parser.add_argument(
+        "--beam-args",
+        default="",
+        metavar="FLAGS",
+        help="flags of Beam's runner, such as \"--runner=DirectRunner "
+        '--direct_num_workers=2"; none: in memory',
+    )
+
+
+def add_resume(parser: argparse.ArgumentParser) -> None:
+    """`--resume`."""
+    parser.add_argument(
+        "--resume",
+        default="auto",
+        metavar="auto|never|PATH",
+        help="auto: from the newest checkpoint, if any (default); never: "
+        "only where there is none; PATH: from that checkpoint",
+    )
