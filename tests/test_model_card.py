@@ -106,3 +106,12 @@ def test_the_standard_error_is_that_of_a_share():
     assert standard_error(0.8, 400) == pytest.approx(0.02)
     assert math.isnan(standard_error(0.8, 0))
     assert math.isnan(standard_error(math.nan, 400))
+
+
+def test_a_pipeline_s_card_has_no_summary_to_tell():
+    """Prose is no part of what the Trainer gets, and so of the manifest."""
+    bare = manifest("flite_gim")
+    bare["experiment"]["summary"] = ""
+    found = model_card.render(bare, probes(phone=task((0.6, 0.8), 0.1)))
+    assert found[MARKDOWN].startswith("# Model card: flite_gim\n\n## What it")
+    assert 'class="about"' not in found[HTML]
