@@ -114,4 +114,4 @@ def test_a_pipeline_s_card_has_no_summary_to_tell():
     bare["experiment"]["summary"] = ""
     found = model_card.render(bare, probes(phone=task((0.6, 0.8), 0.1)))
     assert found[MARKDOWN].startswith("# Model card: flite_gim\n\n## What it")
-    assert 'class="about"' not in found[HTML]
+    assert '<p class="about"></p>' not in found[HTML]
