@@ -6,14 +6,18 @@ Coding" (2018), equation 4; Löwe et al. (2019), equation 2.
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from gim_tf import initializers
-from gim_tf.losses.negatives import SAMPLERS, NegativeSampler
+from gim_tf.losses import scoring
+from gim_tf.losses.negatives import SAMPLERS, Draw, NegativeSampler
 from gim_tf.losses.objective import Objective, ObjectiveOutput
+
+_ROUNDING = 1e-5
+"""Of float32 sums of some hundred products, relative to the largest score."""
 
 
 @keras.saving.register_keras_serializable(package="gim_tf")
@@ -147,31 +151,28 @@ class InfoNCE(Objective):
         window = self.window
         if window is not None and window >= z.shape[1]:
             window = None
-        start, drawn = self.sampler.draw(tf.shape(z)[:3], window, self.offsets)
-        targets = z
-        if window is not None:
-            targets = z[:, start : start + window]
-            context = context[:, start : start + window]
-        predicted = [
-            tf.einsum("btsc,cd->btsd", context[:, :-offset], w)
-            for w, offset in zip(
-                tf.unstack(self.w_k), self.offsets, strict=True
-            )
-        ]
-        positive = [
-            tf.einsum("btsd,btsd->bts", prediction, targets[:, offset:])
-            for prediction, offset in zip(predicted, self.offsets, strict=True)
-        ]
-        # The anchors of all steps in one piece: one gather and one gradient.
-        negative = _negative_scores(
-            _flat(predicted, z.shape[-1]),
-            tf.reshape(z, (-1, z.shape[-1])),
-            _flat(drawn, self.num_negatives),
+        draw = self.sampler.draw(tf.shape(z)[:3], window, self.offsets)
+        anchors = _Anchors(tf.shape(z), draw.start, window or z.shape[1])
+        rows = tf.reshape(z, (-1, z.shape[-1]))
+        contexts = rows  # one gradient then, not the sum of two
+        if context is not z:
+            contexts = tf.reshape(context, (-1, context.shape[-1]))
+        # Every step has the first one's anchors here; the last rows have no
+        # target in the others, and count for nothing.
+        predicted = tf.matmul(
+            tf.gather(contexts, anchors.rows(0, self.offsets[0])), self.w_k
         )
-        scores = tf.concat([_flat(positive, 1), negative], -1)
-        sizes = tf.stack([tf.size(step) for step in positive])
-        losses = _step_means(_nats(scores, self.log_offset), sizes)
-        accuracies = _step_means(_wins(scores), sizes)
+        has_target = anchors.have_targets(self.offsets)
+        scores = scoring.scores(
+            tf.reshape(predicted, (-1, z.shape[-1])),
+            rows,
+            anchors.contrast(draw, self.offsets),
+        )
+        scores = tf.reshape(
+            scores, (self.prediction_steps, -1, self.num_negatives + 1)
+        )
+        losses = _step_means(_nats(scores, self.log_offset), has_target)
+        accuracies = _step_means(_wins(scores), has_target)
         return ObjectiveOutput(
             loss=tf.reduce_mean(losses),
             accuracy=tf.reduce_mean(accuracies),
@@ -226,54 +227,110 @@ def _sampler(
     return negatives
 
 
-def _flat(steps: Sequence[tf.Tensor], width: int) -> tf.Tensor:
-    """The anchors of all steps, one after the other: [r, width]."""
-    return tf.concat([tf.reshape(step, (-1, width)) for step in steps], 0)
+class _Anchors(NamedTuple):
+    """The anchors of a draw: those of the first step, for every step.
 
-
-@tf.custom_gradient
-def _negative_scores(
-    predicted: tf.Tensor, rows: tf.Tensor, drawn: tf.Tensor
-) -> tuple[tf.Tensor, Any]:
-    """Scores of the rows that were drawn: [r, d], [m, d], [r, n] -> [r, n].
-
-    The drawn rows are n times as large as the predictions: they are gathered
-    a second time for the gradient instead of being kept until then.
+    Attributes:
+      sizes: [4] int32, b, t, s and d of the whole z.
+      start: [] int32, first row of the window.
+      window: its rows.
     """
 
-    def gradient(
-        upstream: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor, None]:
-        to_predicted = tf.einsum("rn,rnd->rd", upstream, tf.gather(rows, drawn))
-        with tf.control_dependencies([to_predicted]):  # frees what it gathered
-            to_drawn = tf.einsum("rn,rd->rnd", upstream, predicted)
-        to_rows = tf.math.unsorted_segment_sum(
-            to_drawn, drawn, tf.shape(rows)[0]
-        )
-        return to_predicted, to_rows, None
+    sizes: tf.Tensor
+    start: tf.Tensor
+    window: int
 
-    return tf.einsum("rd,rnd->rn", predicted, tf.gather(rows, drawn)), gradient
+    def rows(self, shift: int, first_offset: int) -> tf.Tensor:
+        """Row of z, `shift` below each anchor but in the window: [a]."""
+        batch, time, lanes, _ = tf.unstack(self.sizes)
+        row = tf.range(self.window - first_offset) + shift
+        row = self.start + tf.minimum(row, self.window - 1)
+        example = tf.range(batch)[:, None, None] * time
+        grid = (example + row[:, None]) * lanes + tf.range(lanes)
+        return tf.reshape(grid, (-1,))
+
+    def have_targets(self, offsets: Sequence[int]) -> tf.Tensor:
+        """[K, a] bool."""
+        batch, _, lanes, _ = tf.unstack(self.sizes)
+        row = tf.range(self.window - offsets[0])
+        last = self.window - tf.constant(offsets)[:, None]
+        grid = (row < last)[:, None, :, None]
+        grid = tf.tile(grid, [1, batch, 1, lanes])
+        return tf.reshape(grid, (len(offsets), -1))
+
+    def contrast(self, draw: Draw, offsets: Sequence[int]) -> scoring.Contrast:
+        """What every step's anchors are contrasted with, K a of them."""
+        steps = len(offsets)
+        if draw.shared is None:
+            places = tf.concat(
+                [
+                    tf.reshape(step, (-1, step.shape[-1]))
+                    for step in draw.negatives
+                ],
+                0,
+            )
+            counts = [tf.size(step[..., 0]) for step in draw.negatives]
+            firsts = tf.cumsum(counts, exclusive=True)
+            slots = [
+                tf.reshape(
+                    first + tf.range(count), tf.shape(step[..., 0])
+                )
+                for first, count, step in zip(
+                    tf.unstack(firsts), counts, draw.negatives, strict=True
+                )
+            ]
+            sharing = 1
+        else:
+            places, sharing = draw.shared.places, steps
+            slots = [
+                place * steps + k
+                for k, place in enumerate(draw.shared.place_of)
+            ]
+        padded = [
+            tf.pad(
+                step,
+                [[0, 0], [0, offset - offsets[0]], [0, 0]],
+                constant_values=-1,
+            )
+            for step, offset in zip(slots, offsets, strict=True)
+        ]
+        return scoring.Contrast(
+            positives=tf.concat(
+                [self.rows(offset, offsets[0]) for offset in offsets], 0
+            ),
+            places=places,
+            slots=tf.concat([tf.reshape(step, (-1,)) for step in padded], 0),
+            sharing=sharing,
+        )
 
 
 def _nats(scores: tf.Tensor, log_offset: float) -> tf.Tensor:
-    """-log(softmax of the positive + offset): [r, 1 + n] -> [r]."""
-    nats = tf.reduce_logsumexp(scores, -1) - scores[:, 0]
+    """-log(softmax of the positive + offset): [K, a, 1 + n] -> [K, a]."""
+    nats = tf.reduce_logsumexp(scores, -1) - scores[..., 0]
     if log_offset == 0.0:
         return nats
     return -tf.math.log(tf.exp(-nats) + log_offset)
 
 
 def _wins(scores: tf.Tensor) -> tf.Tensor:
-    """1 where the positive wins, 1 / m in a tie of m: [r, 1 + n] -> [r]."""
-    positive, negative = scores[:, :1], scores[:, 1:]
-    wins = tf.reduce_all(positive >= negative, -1)
-    ties = tf.math.count_nonzero(positive == negative, -1, dtype=scores.dtype)
+    """1 where the positive wins, 1 / m in a tie of m: [K, a, 1 + n] -> [K, a].
+
+    Scores tie within what rounding does to equal rows of z.
+    """
+    positive, negative = scores[..., :1], scores[..., 1:]
+    largest = tf.reduce_max(tf.abs(scores), -1, keepdims=True)
+    margin, rounding = positive - negative, _ROUNDING * largest
+    wins = tf.reduce_all(margin >= -rounding, -1)
+    ties = tf.math.count_nonzero(
+        tf.abs(margin) <= rounding, -1, dtype=scores.dtype
+    )
     return tf.cast(wins, scores.dtype) / (1.0 + ties)
 
 
-def _step_means(anchors: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
-    """Mean over each step's anchors: [r] and [K] -> [K]."""
-    return tf.stack([tf.reduce_mean(step) for step in tf.split(anchors, sizes)])
+def _step_means(anchors: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
+    """Mean over each step's anchors that count: [K, a] twice -> [K]."""
+    total = tf.reduce_sum(tf.where(counted, anchors, 0.0), -1)
+    return total / tf.reduce_sum(tf.cast(counted, anchors.dtype), -1)
 
 
 def _two(seed: int) -> tuple[int, int]:

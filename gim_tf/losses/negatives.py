@@ -19,10 +19,26 @@ class Draw(NamedTuple):
       start: [] int32, first of the rows that anchors and targets lie in.
       negatives: for each offset o, [b, w - o, s, n] int32, indices into the
         rows of the whole z flattened in the order (b, t, s); w is the window.
+      shared: the same negatives, where anchors of several offsets have them
+        together; None: each anchor has its own.
     """
 
     start: tf.Tensor
     negatives: list[tf.Tensor]
+    shared: "Shared | None" = None
+
+
+class Shared(NamedTuple):
+    """Negatives of anchors that share them, at most one anchor an offset.
+
+    Attributes:
+      places: [p, n] int32, as in `Draw.negatives`.
+      place_of: for each offset o, [b, w - o, s] int32 below p: the place of
+        each anchor.
+    """
+
+    places: tf.Tensor
+    place_of: list[tf.Tensor]
 
 
 class NegativeSampler(keras.layers.Layer, abc.ABC):
@@ -68,13 +84,19 @@ class NegativeSampler(keras.layers.Layer, abc.ABC):
         else:
             start = self._integers([], time - window + 1)
             span = _Span(batch, time, lanes, start, tf.constant(window))
-        return Draw(span.start, self._negatives(span, offsets))
+        drawn = self._negatives(span, offsets)
+        if isinstance(drawn, Shared):
+            negatives = [
+                tf.gather(drawn.places, place) for place in drawn.place_of
+            ]
+            return Draw(span.start, negatives, drawn)
+        return Draw(span.start, drawn)
 
     @abc.abstractmethod
     def _negatives(
         self, span: "_Span", offsets: Sequence[int]
-    ) -> list[tf.Tensor]:
-        """`Draw.negatives`."""
+    ) -> list[tf.Tensor] | Shared:
+        """`Draw.negatives`, or `Draw.shared` where anchors share them."""
 
     def get_config(self) -> dict[str, object]:
         return {
@@ -148,18 +170,19 @@ class PermutedNegatives(NegativeSampler):
     Source: the authors' loss on sequences, `sampling_method` 1, its default.
     """
 
-    def _negatives(
-        self, span: "_Span", offsets: Sequence[int]
-    ) -> list[tf.Tensor]:
+    def _negatives(self, span: "_Span", offsets: Sequence[int]) -> Shared:
         anchors = [span.anchors(offset) for offset in offsets]
         counts = [tf.reduce_prod(sizes) for sizes in anchors]
         rows = span.batch * span.time * span.lanes
         # What comes before the last entries of the first step is never read.
-        tail = tf.transpose(self._permutations(rows, counts[0]))
-        return [
-            tf.reshape(tail[-count:], [*sizes, self.num_negatives])
-            for sizes, count in zip(anchors, counts, strict=True)
-        ]
+        places = tf.transpose(self._permutations(rows, counts[0]))
+        return Shared(
+            places,
+            [
+                tf.reshape(tf.range(counts[0] - count, counts[0]), sizes)
+                for sizes, count in zip(anchors, counts, strict=True)
+            ],
+        )
 
 
 @keras.saving.register_keras_serializable(package="gim_tf")
@@ -205,16 +228,17 @@ class SequenceNegatives(NegativeSampler):
     Source: the authors' loss on sequences, `sampling_method` 2.
     """
 
-    def _negatives(
-        self, span: "_Span", offsets: Sequence[int]
-    ) -> list[tf.Tensor]:
+    def _negatives(self, span: "_Span", offsets: Sequence[int]) -> Shared:
         times = tf.transpose(self._permutations(span.time, span.window))
         lane = tf.range(span.lanes)[:, None]
         first = tf.range(span.batch)[:, None, None, None] * span.time
-        return [
-            (first + times[offset:, None]) * span.lanes + lane
-            for offset in offsets
-        ]
+        places = (first + times[:, None]) * span.lanes + lane
+        grid = [span.batch, span.window, span.lanes]
+        place = tf.reshape(tf.range(tf.reduce_prod(grid)), grid)
+        return Shared(
+            tf.reshape(places, (-1, self.num_negatives)),
+            [place[:, offset:] for offset in offsets],
+        )
 
 
 @keras.saving.register_keras_serializable(package="gim_tf")
