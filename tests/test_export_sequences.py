@@ -383,6 +383,16 @@ def test_an_empty_batch_is_refused_by_every_signature(loaded):
             answer(function, empty)
 
 
+def test_nothing_is_printed_at_the_first_answer(models, capfd):
+    """TensorFlow's cost model would warn of a softmax of unknown rank."""
+    _, directory = models
+    signatures = load_encoder(directory / "heads").signatures
+    capfd.readouterr()
+    for name in ("classify", "classify_frames"):
+        answer(signatures[name], {"audio_bytes": [encoded(RECORDINGS[0])]})
+    assert "op_level_cost_estimator" not in capfd.readouterr().err
+
+
 @pytest.mark.slow
 def test_tensorflow_io_is_imported_by_what_needs_it_alone(models, tmp_path):
     _, directory = models

@@ -291,7 +291,9 @@ def _frame_classes(
 ) -> Features:
     """Classes of each frame, and none behind a recording's last."""
     features, count = answer[f"{module}{_FRAMES}"], answer[NUM_FRAMES]
-    found = classes(features)
+    # A ragged tensor's rank is lost when functions are inlined, and the cost
+    # model of the graph optimiser warns of the softmax at the first answer.
+    found = classes(tf.ensure_shape(features, features.shape))
     inside = tf.sequence_mask(count, tf.shape(features)[1])
     return {
         "scores": tf.where(inside[..., None], found["scores"], 0.0),
