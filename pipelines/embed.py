@@ -72,10 +72,11 @@ def embed(
       progress: see there.
 
     Raises:
-      DataError: nothing to embed, too many bad items, a full disk.
+      DataError: nothing to embed, too many bad items, a full disk, another
+        process that writes the same output.
       ExportError: the export is missing or altered.
     """
-    with plain_errors(Path(output)):
+    with plain_errors(Path(output)), bulk_embedding.only_writer(output):
         job = bulk_embedding.plan(
             source,
             Path(model_dir).absolute(),

@@ -1,5 +1,7 @@
 """Bulk embedding: what is read, what is written, and what is not done twice."""
 
+import fcntl
+import os
 import shutil
 
 import numpy as np
@@ -13,6 +15,7 @@ from gim_tf.data.items import Item, open_items, read_piece
 from gim_tf.data.records import Rejected
 from gim_tf.errors import DataError
 from gim_tf.jobs import bulk_embedding
+from gim_tf.training.run_directory import held
 from tests.source_files import encode, noise, put
 
 SUFFIXES = (".png", ".jpg")
@@ -221,6 +224,49 @@ def test_bad_items_are_listed_and_nothing_is_done_twice(tmp_path, model):
         "out.npz",
         "out.parquet",
     ]
+
+
+@pytest.mark.integration
+def test_a_second_writer_of_one_output_ends_with_one_line(
+    tmp_path, model, capsys
+):
+    from gim_tf import cli
+
+    put(tmp_path / "a.png", encode(noise(28, 28)))
+    output = tmp_path / "new" / "out.npz"
+    arguments = ["embed", f"{tmp_path}/a.png", "--model", str(model)]
+    arguments += ["--output", str(output)]
+    with bulk_embedding.only_writer(output):
+        assert cli.main(arguments) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert f"{output} is in use by process {os.getpid()}; " in line
+        other = [*arguments[:-1], str(tmp_path / "new" / "other.npz")]
+        assert cli.main(other) == 0
+    assert cli.main(arguments) == 0
+    names = sorted(path.name for path in output.parent.iterdir())
+    assert names == ["other.npz", "out.npz"]
+
+
+def test_a_lock_that_its_holder_removed_is_made_again(tmp_path):
+    """Else two could hold one lock: the old file, and a new one."""
+    path = tmp_path / "lock"
+    gone = []
+
+    def open_late(file, operation):
+        if not gone:
+            gone.append(path.unlink())
+        flock(file, operation)
+
+    flock = fcntl.flock
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fcntl, "flock", open_late)
+        with held(path, tmp_path, DataError):
+            assert gone
+            with (
+                pytest.raises(DataError, match="in use by process"),
+                held(path, tmp_path, DataError),
+            ):
+                pass
 
 
 @pytest.mark.integration

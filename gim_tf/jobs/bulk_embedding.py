@@ -6,11 +6,12 @@ that was killed goes on with the shards that it lacks, if it is the same job:
 model, source and cut are in its fingerprint, which every shard has.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,7 @@ from gim_tf.data.shards import disk_errors
 from gim_tf.errors import DataError
 from gim_tf.export.embedder import KINDS, Embedder, takes
 from gim_tf.export.manifest import verify_manifest, versions
+from gim_tf.training.run_directory import held
 
 _PACKAGES = ("gim_tf", "tensorflow", "numpy")  # decide bits of the features
 
@@ -138,6 +140,21 @@ class BulkJob:
             return False
         paths = (self.output / Path(task.path).name for task in self.tasks)
         return all(read_shard(path) is not None for path in paths)
+
+
+@contextlib.contextmanager
+def only_writer(output: str | Path) -> Iterator[None]:
+    """Keeps other processes from writing an output; makes its folder.
+
+    Raises:
+      DataError: another process writes it, or the folder cannot be written.
+    """
+    output = Path(output).absolute()
+    with disk_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    lock = output.with_name(f".{output.name}.lock")
+    with held(lock, output, DataError, remove=True):
+        yield
 
 
 def plan(

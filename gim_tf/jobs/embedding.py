@@ -8,6 +8,7 @@ import numpy as np
 from gim_tf.data.records import Rejected
 from gim_tf.errors import DataError
 from gim_tf.export.embedder import Embedder
+from gim_tf.jobs.bulk_embedding import only_writer
 
 
 def embed(
@@ -26,9 +27,16 @@ def embed(
 
     Raises:
       DataError: a file cannot be read or decoded (it is named), or the
-        output cannot be written.
+        output cannot be written, or another process writes it.
       ExportError: the export is missing or altered.
     """
+    with only_writer(output):
+        return _embed(files, model_dir, output)
+
+
+def _embed(
+    files: Sequence[str | Path], model_dir: str | Path, output: str | Path
+) -> int:
     embedder = Embedder(model_dir)
     parts = []
     for start in range(0, len(files), embedder.kind.batch):

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from gim_tf.config import differing_keys
-from gim_tf.errors import CheckpointError
+from gim_tf.errors import CheckpointError, GimError
 
 CONFIG = "config.json"
 IMPORTED = "imported.json"
@@ -43,25 +43,7 @@ class RunDirectory:
         Raises:
           CheckpointError: another process is at work here.
         """
-        try:
-            lock = (self.path / _LOCK).open("a+")
-        except OSError as error:
-            raise CheckpointError(
-                f"Cannot write in {self.path}: {error.strerror}."
-            ) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                lock.seek(0)
-                raise CheckpointError(
-                    f"{self.path} is in use by process "
-                    f"{lock.read().strip() or 'unknown'}; wait for it, or "
-                    "choose another directory."
-                ) from error
-            lock.truncate(0)
-            lock.write(f"{os.getpid()}\n")
-            lock.flush()
+        with held(self.path / _LOCK, self.path, CheckpointError):
             yield
 
     def bind(self, config: Mapping[str, Any]) -> None:
@@ -149,6 +131,63 @@ class RunDirectory:
         path = self.path / _HISTORY
         with _disk_errors(path), path.open("a") as history:
             history.write(json.dumps(line) + "\n")
+
+
+@contextmanager
+def held(
+    path: Path,
+    what: Path,
+    error: type[GimError],
+    *,
+    remove: bool = False,
+) -> Iterator[None]:
+    """Holds a lock file; the kernel lets go of a dead process's lock.
+
+    Args:
+      path: the file, made if missing.
+      what: is written meanwhile, for the message.
+      error: raised where another process holds the file.
+      remove: whether the file goes in the end.
+    """
+    with _locked(path, what, error) as lock:
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        try:
+            yield
+        finally:
+            if remove:
+                path.unlink(missing_ok=True)
+
+
+def _locked(path: Path, what: Path, error: type[GimError]) -> TextIO:
+    while True:
+        try:
+            lock = path.open("a+")
+        except OSError as reason:
+            raise error(
+                f"Cannot write in {path.parent}: {reason.strerror}."
+            ) from reason
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as reason:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            lock.close()
+            raise error(
+                f"{what} is in use by process {owner}; wait for it, or "
+                "write elsewhere."
+            ) from reason
+        if _is_at(path, lock):
+            return lock
+        lock.close()  # its holder removed it after it was opened here
+
+
+def _is_at(path: Path, file: TextIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The Beam job of `gim embed`: killed, resumed, the same bytes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,24 @@ def test_a_user_s_mistake_is_one_plain_error(embedded, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="allows 0: bad"):
         embed([tmp_path], embedded / "model", tmp_path / "out.parquet")
+
+
+def test_two_jobs_do_not_write_one_output(embedded, tmp_path):
+    """The second one is a process of its own, as a user would start it."""
+    from gim_tf.jobs.bulk_embedding import only_writer
+
+    output = tmp_path / "out.parquet"
+    command = [sys.executable, "-m", "gim_tf.cli", "embed"]
+    options = ["--model", embedded / "model", "--output", output]
+    with only_writer(output):
+        second = subprocess.run(
+            [*command, embedded / "records", *options],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert second.returncode == 2
+    (line,) = [x for x in second.stderr.splitlines() if "error" in x]
+    assert f"gim: error: {output} is in use by process {os.getpid()};" in line
+    assert list(tmp_path.iterdir()) == []
