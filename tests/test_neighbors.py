@@ -1,5 +1,6 @@
 """What is nearest: against a slow twin, in ties, and as a page."""
 
+import dataclasses
 import math
 from collections import Counter
 
@@ -114,6 +115,9 @@ def test_the_page_escapes_and_needs_no_other_file():
     assert text.count("data:image/png;base64,") == 2
     assert "http" not in text
     assert render_neighbors(page) == text
+    # All are alike: three digits would say 1.000 of most.
+    alike = dataclasses.replace(page, result=page.result._replace(mean=0.998))
+    assert "0.98760" in render_neighbors(alike)
 
 
 def test_thumbnails_of_pictures_are_small_and_of_damage_none():

@@ -34,7 +34,7 @@ def embed(options: argparse.Namespace) -> None:
 def neighbors(options: argparse.Namespace) -> None:
     """Prints what is nearest to one item, and writes the page."""
     from gim_tf import jobs
-    from gim_tf.inspection.neighbor_page import agreement, label_name
+    from gim_tf.inspection.neighbor_page import agreement, decimals, label_name
 
     found = jobs.neighbors(
         options.embeddings,
@@ -46,10 +46,11 @@ def neighbors(options: argparse.Namespace) -> None:
         page=options.output,
     )
     names = found.class_names
+    digits = decimals(found.result)
     rows = [
         {
             "rank": rank,
-            "cosine": f"{one.similarity:.4f}",
+            "cosine": f"{one.similarity:.{digits}f}",
             "label": label_name(one.label, names) or "-",
             "split": one.split or "-",
             "id": one.id,

@@ -1,5 +1,6 @@
 """The page of `gim neighbors`: a query and what is nearest to it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,11 +34,12 @@ class NeighborPage:
 
 def render_neighbors(page: NeighborPage) -> str:
     """The page as HTML text, to be saved as UTF-8."""
+    digits = decimals(page.result)
     cards = [
         {
             **_card(neighbor, page),
             "rank": rank,
-            "similarity": f"{neighbor.similarity:.3f}",
+            "similarity": f"{neighbor.similarity:.{digits}f}",
             "width": _width(neighbor.similarity, page.result.mean),
             "same": 0 <= neighbor.label == page.query.label,
         }
@@ -51,7 +53,7 @@ def render_neighbors(page: NeighborPage) -> str:
         channels=page.channels,
         count=page.result.size,
         cards=cards,
-        mean=f"{page.result.mean:.3f}",
+        mean=f"{page.result.mean:.{digits}f}",
         agreement=_agreement(page),
         sounds=any(one.sound for one in page.thumbnails.values()),
     )
@@ -62,6 +64,12 @@ def label_name(label: int, class_names: Sequence[str]) -> str:
     if label < 0:
         return ""
     return class_names[label] if label < len(class_names) else f"{label}"
+
+
+def decimals(result: Nearest) -> int:
+    """Of cosines: two lie between the mean of all and 1, and three at least."""
+    gap = min(max(1.0 - result.mean, 1e-5), 1.0)
+    return max(3, 2 + math.ceil(-math.log10(gap)))
 
 
 def agreement(query: Neighbor, result: Nearest) -> tuple[int, float] | None:
