@@ -37,7 +37,6 @@ from tfx.utils import path_utils
 from gim_tf import config, jobs
 from gim_tf.data.corpus import read_corpus
 from gim_tf.data.records import record_files
-from gim_tf.export.saved_model import save_flac_variant
 from pipelines import blessing as blessings
 from pipelines import evaluation as evaluations
 from pipelines import gate, pusher
@@ -105,6 +104,7 @@ def LinearProbe(  # noqa: N802
 @component
 def RecordReader(  # noqa: N802
     model: InputArtifact[Model],
+    probes: InputArtifact[ProbeReport],
     reader: OutputArtifact[Model],
     sources: Parameter[str],
 ) -> None:
@@ -114,7 +114,11 @@ def RecordReader(  # noqa: N802
     """
     serving = path_utils.serving_model_dir(reader.uri)
     tf.io.gfile.makedirs(os.path.dirname(serving))
-    save_flac_variant(path_utils.serving_model_path(model.uri), serving)
+    jobs.export_flac(
+        path_utils.serving_model_path(model.uri),
+        serving,
+        probes=json.loads(_read(probes.uri, "probes.json")),
+    )
 
 
 @component

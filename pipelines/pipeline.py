@@ -71,7 +71,7 @@ def create_pipeline(
         tensorboard_dir=logs,
         sources=source_hash(sources.PROBE_SOURCES),
     )
-    evaluation = _evaluation(experiment, data.examples, probe.outputs["probed"])
+    evaluation = _evaluation(experiment, data.examples, probe)
     comparable = parts.measured_on(experiment, data_fingerprint)
     resolver, baseline = _baseline(probe.outputs["probed"], comparable, options)
     bless, push = _serving(experiment, places, probe, baseline, comparable)
@@ -164,7 +164,7 @@ def _trainer(
 
 
 def _evaluation(
-    experiment: config.Experiment, examples: BaseChannel, probed: BaseChannel
+    experiment: config.Experiment, examples: BaseChannel, probe: Any
 ) -> list[Any]:
     """Nodes that evaluate the classifier; none if it names no class.
 
@@ -174,9 +174,11 @@ def _evaluation(
     if not {"class", "speaker"} & set(experiment.probe.tasks):
         return []
     if not isinstance(experiment.view, config.WindowViewConfig):
-        return [_evaluator(experiment, examples, probed)]
+        return [_evaluator(experiment, examples, probe.outputs["probed"])]
     reader = RecordReader(
-        model=probed, sources=source_hash(sources.READER_SOURCES)
+        model=probe.outputs["probed"],
+        probes=probe.outputs["report"],
+        sources=source_hash(sources.READER_SOURCES),
     )
     model = reader.outputs["reader"]
     evaluator = _evaluator(

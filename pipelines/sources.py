@@ -73,6 +73,16 @@ _SHOWN = tuple(
 )
 # Warm-up requests hold a file of the model's kind.
 _EXPORT = ("data/sources/verify.py", "data/wav.py", "export")
+_CARD = (
+    "inspection/curves.py",
+    "inspection/facts.py",
+    "inspection/model_card.py",
+    "inspection/pages.py",
+    "inspection/style.py",
+    "inspection/summary_table.py",
+    "inspection/tasks.py",
+    "inspection/templates",
+)
 TRAINING_SOURCES = (
     *WEIGHT_SOURCES,
     *_SHOWN,
@@ -83,12 +93,8 @@ TRAINING_SOURCES = (
 )
 PROBE_SOURCES = (
     *TRAINING_SOURCES,
-    "inspection/model_card.py",
-    "inspection/pages.py",
+    *_CARD,
     "inspection/projector.py",
-    "inspection/summary_table.py",
-    "inspection/tasks.py",
-    "inspection/templates",
     "jobs/probed.py",
     "jobs/probing.py",
     "jobs/probing_examples.py",
@@ -98,7 +104,9 @@ PROBE_SOURCES = (
 )
 READER_SOURCES = (
     *WEIGHT_SOURCES,
+    *_CARD,
     *_EXPORT,
+    "jobs/exporting_flac.py",
     "pipelines/components.py",
     # Of the Evaluator, whose own key does not see it but sees a new model.
     "pipelines/evaluator_module.py",

@@ -81,12 +81,8 @@ def models(tmp_path_factory):
         directory / "training",
         tensorboard_dir=directory / "tensorboard",
     )
-    jobs.export(
-        experiment,
-        directory / "training",
-        directory / "core",
-        flac_dir=directory / "core_flac",
-    )
+    jobs.export(experiment, directory / "training", directory / "core")
+    jobs.export_flac(directory / "core", directory / "core_flac")
     save_sequence_classifier(
         directory / "core",
         directory / "heads",
@@ -266,6 +262,15 @@ def test_the_manifest_tells_where_frames_stand(models):
     assert manifest["experiment"]["name"] == experiment.name
     for name in ("core", "heads"):
         assert "requires" not in verify_manifest(directory / name)
+
+
+def test_the_flac_variant_has_a_card_that_its_manifest_covers(models):
+    _, directory = models
+    text = (directory / "core_flac" / "MODEL_CARD.md").read_text()
+    assert "FLAC besides WAV" in text
+    assert "only where tensorflow-io is installed" in text
+    files = verify_manifest(directory / "core_flac")["files"]
+    assert {"MODEL_CARD.md", "MODEL_CARD.html"} <= files.keys()
 
 
 def test_heads_read_the_last_module(loaded):

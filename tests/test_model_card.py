@@ -81,6 +81,30 @@ def test_the_card_of_recordings_tells_what_to_send():
     assert '"classify_frames"](audio_bytes=files)' in only[MARKDOWN]
 
 
+def test_the_card_of_a_variant_says_what_its_input_is():
+    facts = manifest("flite_gim", frames={"hop": 160})
+    results = probes(speaker=task((0.7,), 0.25))
+    usual = model_card.render(facts, results)
+    other = model_card.render({**facts, "requires": ["a-package"]}, results)
+    for name, text in other.items():
+        assert "FLAC or WAV recordings of 16 bits" in text
+        assert "decodes FLAC besides WAV, without loss" in text
+        assert "loads only where a-package is installed" in text
+        assert "A stock TF Serving lacks them" in text
+        assert 'load_encoder("the folder of this card")' in text
+        assert "70.0 % +- 2.3" in text
+        assert "FLAC" not in usual[name]
+
+
+def test_the_card_of_an_encoder_without_heads_claims_no_result():
+    found = model_card.render(manifest("flite_gim", frames={"hop": 160}), {})
+    for text in found.values():
+        assert "an encoder without heads" in text
+        assert "has not been measured" in text
+        for word in ("linear classifier", "answer", "+-", "calibrated"):
+            assert word not in text
+
+
 def test_other_data_imported_weights_and_one_module():
     files = [{"name": "model_300.npz", "sha256": "f00d"}]
     facts = manifest("stl10_cpc", imported={"files": files})

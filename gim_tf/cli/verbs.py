@@ -85,16 +85,11 @@ def export(options: argparse.Namespace) -> None:
 
     directory = options.output_dir
     experiment = _recorded(directory)
-    flac_dir = directory / "model_flac" if options.flac else None
-    jobs.export(
-        experiment,
-        directory / "training",
-        directory / "model",
-        flac_dir=flac_dir,
-    )
+    jobs.export(experiment, directory / "training", directory / "model")
     print(directory / "model")
-    if flac_dir:
-        print(flac_dir)
+    if options.flac:
+        jobs.export_flac(directory / "model", directory / "model_flac")
+        print(directory / "model_flac")
 
 
 def probe(options: argparse.Namespace) -> None:

@@ -25,6 +25,8 @@ from gim_tf.export.warmup import write_warmup
 EXPERIMENT_ASSET = Path("assets.extra") / "experiment.json"
 REQUIRES = "requires"
 """Key of the manifest: packages whose operations the graph holds."""
+FLAC_FACTS = {REQUIRES: [flac.PACKAGE]}
+"""What the manifest of a FLAC variant has besides."""
 
 
 def save_encoder(
@@ -160,7 +162,9 @@ def save_sequence_classifier(
 
 
 def save_flac_variant(
-    model_directory: str | Path, directory: str | Path
+    model_directory: str | Path,
+    directory: str | Path,
+    documents: Mapping[str, str] | None = None,
 ) -> None:
     """Writes an export of recordings again, to decode FLAC besides WAV.
 
@@ -170,14 +174,13 @@ def save_flac_variant(
     Args:
       model_directory: an encoder, with or without heads.
       directory: replaced if it exists.
+      documents: texts for people by file name, beside the model.
 
     Raises:
       ExportError: an export of something else, or no tensorflow-io.
     """
     _register_flac(directory)
-    _save_again(
-        model_directory, directory, FlacVariant, {REQUIRES: [flac.PACKAGE]}
-    )
+    _save_again(model_directory, directory, FlacVariant, FLAC_FACTS, documents)
 
 
 def _register_flac(directory: str | Path) -> None:

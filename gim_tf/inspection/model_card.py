@@ -52,6 +52,22 @@ _SENT = {
         "classify": "classify",
     },
 }
+# What is said besides of an export that needs a package to be loaded.
+_FLAC = {
+    "file": "recording.flac",
+    "what": "FLAC or WAV recordings of 16 bits with one channel",
+}
+_INPUT = (
+    "Each signature that takes files or records decodes FLAC besides WAV, "
+    "without loss, at the sample rate of the recipe; all else is refused.",
+    "Graph, weights and answers are those of the export that this one was "
+    "made from, which takes WAV alone.",
+)
+_REQUIRES = (
+    "It loads only where {packages} is installed and its operations are "
+    "registered, as below and by gim serve. A stock TF Serving lacks them: "
+    "serve the export that takes WAV there."
+)
 _ALIKE = (
     "Frames and windows of one recording are much alike, so the uncertainty "
     "is larger than the +- of independent examples says."
@@ -64,9 +80,9 @@ def render(
     """The card as Markdown and as HTML, by file name.
 
     Args:
-      manifest: of the export that was probed: "experiment", "step",
-        "data_fingerprint", "versions", perhaps "frames" and "imported".
-      probes: the content of probes.json.
+      manifest: of the export: "experiment", "step", "data_fingerprint",
+        "versions", perhaps "frames", "imported" and "requires".
+      probes: the content of probes.json; {} of an encoder without heads.
     """
     values = _values(manifest, probes)
     return {
@@ -86,15 +102,12 @@ def _values(
     manifest: Mapping[str, Any], probes: Mapping[str, Any]
 ) -> dict[str, Any]:
     experiment = manifest["experiment"]
-    details = probes["tasks"]
+    details = probes.get("tasks", {})
     tasks = [
         Task(name, found["modules"], found["controls"])
         for name, found in details.items()
         if name in WORDS
     ]
-    sent = dict(_SENT["frames" in manifest])
-    if tasks and not {"class", "speaker"} & {task.name for task in tasks}:
-        sent["classify"] = "classify_frames"
     imported = manifest.get("imported")
     pretrain = {"imported": imported} if imported else {}
     recipe = facts(experiment, {"pretrain": pretrain})
@@ -108,7 +121,8 @@ def _values(
         "probe": plain_settings(probes.get("settings") or {}),
         "limits": _limits(manifest, tasks, details),
         "lineage": _lineage(manifest),
-        "sent": sent,
+        "input": _input(manifest),
+        "sent": _sent(manifest, tasks),
     }
 
 
@@ -121,6 +135,21 @@ def plain_settings(values: Mapping[str, Any], prefix: str = "") -> str:
         else:
             words.append(f"{prefix}{name} {plain(value)}")
     return ", ".join(words)
+
+
+def _sent(manifest: Mapping[str, Any], tasks: Sequence[Task]) -> dict[str, str]:
+    sent = dict(_SENT["frames" in manifest])
+    if tasks and not {"class", "speaker"} & {task.name for task in tasks}:
+        sent["classify"] = "classify_frames"
+    return {**sent, **_FLAC} if manifest.get("requires") else sent
+
+
+def _input(manifest: Mapping[str, Any]) -> list[str]:
+    """What is different about the input of a variant; nothing of others."""
+    packages = manifest.get("requires")
+    if not packages:
+        return []
+    return [*_INPUT, _REQUIRES.format(packages=", ".join(packages))]
 
 
 def _data(
@@ -211,15 +240,22 @@ def _limits(
     details: Mapping[str, Any],
 ) -> list[str]:
     seed = manifest["experiment"]["training"]["seed"]
-    limits = [
-        f"One run with seed {seed}: the +- is the standard error of the test "
-        "examples alone. Other seeds differ by more or less than that, which "
-        "this card cannot know.",
-        "The accuracies are those of linear probes on data like the training "
-        "data; nothing is known about other data.",
-        "The classifier knows the classes listed above and always names one "
-        "of them; its scores are not calibrated.",
-    ]
+    limits = (
+        [
+            f"One run with seed {seed}: the +- is the standard error of the "
+            "test examples alone. Other seeds differ by more or less than "
+            "that, which this card cannot know.",
+            "The accuracies are those of linear probes on data like the "
+            "training data; nothing is known about other data.",
+            "The classifier knows the classes listed above and always names "
+            "one of them; its scores are not calibrated.",
+        ]
+        if tasks
+        else [
+            f"One run with seed {seed}, not probed: what its representations "
+            "can tell has not been measured."
+        ]
+    )
     limits += [text for task in tasks for text in _beaten(task)]
     if any(name in ("phone", "speaker") for name in details):
         limits.append(_ALIKE)

@@ -6,6 +6,7 @@ and run again.
 
 from gim_tf.jobs.embedding import embed as embed
 from gim_tf.jobs.exporting import export as export
+from gim_tf.jobs.exporting_flac import export_flac as export_flac
 from gim_tf.jobs.importing import export_weights as export_weights
 from gim_tf.jobs.importing import import_weights as import_weights
 from gim_tf.jobs.ingesting import ingest as ingest

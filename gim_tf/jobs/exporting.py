@@ -8,7 +8,7 @@ from gim_tf import build, config
 from gim_tf.config import Experiment, WindowViewConfig
 from gim_tf.errors import CheckpointError
 from gim_tf.export.inputs import Servable
-from gim_tf.export.saved_model import save_encoder, save_flac_variant
+from gim_tf.export.saved_model import save_encoder
 from gim_tf.export.sequences import SequenceEncoder
 from gim_tf.export.signatures import Encoder
 from gim_tf.stack import GIMStack
@@ -26,8 +26,6 @@ def export(
     experiment: Experiment,
     run_dir: str | Path,
     model_dir: str | Path,
-    *,
-    flac_dir: str | Path | None = None,
 ) -> None:
     """Writes the encoder of a run's last checkpoint as a SavedModel.
 
@@ -35,13 +33,10 @@ def export(
       experiment: what was trained.
       run_dir: of the run.
       model_dir: replaced if it exists.
-      flac_dir: where to write the same encoder once more, as one that decodes
-        FLAC too; see `save_flac_variant`.
 
     Raises:
       CheckpointError: see `restored`.
-      ExportError: the SavedModel could not be written, or it is none of
-        recordings and `flac_dir` is given.
+      ExportError: the SavedModel could not be written.
     """
     stack, step = restored(experiment, run_dir)
     view = experiment.view
@@ -59,8 +54,6 @@ def export(
     if imported := run.imported():
         facts["imported"] = imported
     save_encoder(encoder, model_dir, facts)
-    if flac_dir is not None:
-        save_flac_variant(model_dir, flac_dir)
 
 
 def restored(

@@ -78,6 +78,17 @@ def test_what_is_pushed_loads_where_tensorflow_io_is_not(first):
     assert {"classify", "classify_frames", "tensor"} <= signatures
 
 
+def test_what_the_evaluator_reads_has_a_card_with_the_results(first):
+    by_name = {c.component: c for c in first.components}
+    model = by_name["RecordReader"].output("reader") + "/Format-Serving"
+    with open(f"{model}/MODEL_CARD.md") as file:
+        text = file.read()
+    assert "decodes FLAC besides WAV" in text
+    assert "### Phones" in text
+    with open(f"{first.summary['pushed_to']}/MODEL_CARD.md") as file:
+        assert "FLAC" not in file.read()
+
+
 def test_a_second_run_is_cached(speech, first):
     from pipelines import local_runner
 
