@@ -4,6 +4,7 @@ Everything lands below one output directory:
 
     config.json, summary.json, report.html    of the last run that finished
     evaluation.json, pipeline.log
+    embeddings.parquet/    of all records, where they were asked for
     pipeline/      artifacts          metadata.sqlite   their lineage
     training/      checkpoints        tensorboard/      logs
     serving/<experiment>/<version>    pushed models
@@ -19,12 +20,13 @@ from typing import Any
 
 from tfx import v1 as tfx
 from tfx.orchestration.pipeline import RunOptions
+from tfx.utils import path_utils
 
 from gim_tf import config, jobs
 from gim_tf.data.sources import open_source
 from gim_tf.errors import CheckpointError, GimError
 from gim_tf.training.run_directory import RunDirectory
-from pipelines import evaluation, lineage
+from pipelines import evaluation, lineage, predictions
 from pipelines.lineage import ComponentRun
 from pipelines.observe import (
     FILE_LOG,
@@ -52,11 +54,14 @@ class LocalResult:
       summary: content of summary.json; empty after a partial run that did
         not reach the report.
       components: each component's state, time and memory, in order.
+      embeddings: the table of all records; None where `bulk_infer` was not
+        asked for, or the model not blessed.
     """
 
     output_dir: Path
     summary: dict[str, Any]
     components: tuple[ComponentRun, ...]
+    embeddings: Path | None = None
 
     @property
     def blessed(self) -> bool:
@@ -140,10 +145,12 @@ def _run_locked(
         _check_complete(components, directory / _LOG_FILE)
         logs = f"{places.tensorboard_dir}/{run_name}"
         summary = _finish(experiment, directory, components, logs)
+        table = _write_embeddings(directory, components, summary)
     return LocalResult(
         output_dir=directory,
         summary=summary,
         components=tuple(components.values()),
+        embeddings=table,
     )
 
 
@@ -188,6 +195,26 @@ def _finish(
         directory,
         execution=[run.as_dict() for run in components.values()],
     )
+
+
+def _write_embeddings(
+    directory: Path,
+    components: dict[str, ComponentRun],
+    summary: dict[str, Any],
+) -> Path | None:
+    """The table of what was inferred; an older one stays where nothing was."""
+    if "BulkInferrer" not in components or not summary.get("blessed"):
+        return None
+    table = directory / "embeddings.parquet"
+    predictions.write_embeddings(
+        components["BulkInferrer"].output("output_examples"),
+        table,
+        records=components["RecordGen"].output("examples"),
+        model_dir=path_utils.serving_model_path(
+            components["LinearProbe"].output("probed")
+        ),
+    )
+    return table
 
 
 def _check_fresh(run_dir: Path) -> None:

@@ -1,7 +1,7 @@
 """The pipeline, as a pure function of its arguments.
 
     records -> statistics -> validation -> gate -> pretraining -> probes
-    -> evaluation -> blessing -> push -> report
+    -> evaluation -> blessing -> push -> report (-> inference)
 
 Each component gets the part of the experiment that it reads, and no more: a
 changed training setting leaves the records cached, a changed blessing
@@ -28,7 +28,13 @@ from pipelines.components import (
     Report,
 )
 from pipelines.ingest import RecordGen
-from pipelines.settings import Options, Places, is_path, training_run
+from pipelines.settings import (
+    Options,
+    Places,
+    check_bulk_infer,
+    is_path,
+    training_run,
+)
 from pipelines.sources import source_hash
 
 # Where the source names the classes: more than any has.
@@ -58,8 +64,13 @@ def create_pipeline(
       options: how it runs; None for the defaults.
       metadata_config: connection to the metadata store; None where the
         runner has its own (Vertex).
+
+    Raises:
+      ConfigError: see `check_bulk_infer`.
     """
     options = options or Options()
+    if options.bulk_infer:
+        check_bulk_infer(experiment)
     run = training_run(experiment, data_fingerprint)
     logs = f"{places.tensorboard_dir}/{run}"
     data = _data_components(experiment, places, data_fingerprint)
@@ -93,6 +104,8 @@ def create_pipeline(
         ),
     )
     learning = [trainer, probe, *evaluation, resolver, bless, push, report]
+    if options.bulk_infer:
+        learning.append(_inferrer(experiment, data.examples, probe, bless))
     return tfx.dsl.Pipeline(
         pipeline_name=experiment.name.replace("_", "-"),
         pipeline_root=places.pipeline_root,
@@ -246,6 +259,31 @@ def _serving(
         sources=source_hash(sources.PUSH_SOURCES),
     )
     return bless, push
+
+
+def _inferrer(
+    experiment: config.Experiment,
+    examples: BaseChannel,
+    probe: Any,
+    bless: Any,
+) -> Any:
+    """Adds the representations to all records; nothing if not blessed."""
+    spec = tfx.proto.PredictOutput()
+    for depth in range(1, len(experiment.stack.module_sizes) + 1):
+        name = f"module_{depth}"
+        spec.output_columns.add(output_key=name, output_column=name)
+    return tfx.components.BulkInferrer(
+        examples=examples,
+        model=probe.outputs["probed"],
+        model_blessing=bless.outputs["blessing"],
+        # The other signatures that it can call take files, not records.
+        model_spec=tfx.proto.ModelSpec(model_signature_name=["examples"]),
+        output_example_spec=tfx.proto.OutputExampleSpec(
+            output_columns_spec=[
+                tfx.proto.OutputColumnsSpec(predict_output=spec)
+            ]
+        ),
+    )
 
 
 def _baseline(

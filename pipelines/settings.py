@@ -80,12 +80,15 @@ class Options:
       baseline: which blessed model the new one is compared with. "other" is
         the newest blessed one besides itself, which leaves a repeated run
         cached; "latest" is TFX's own strategy, the only one Vertex knows.
+      bulk_infer: also embed all records, by TFX's BulkInferrer, with a model
+        that was blessed; of pictures only, see `check_bulk_infer`.
     """
 
     beam_args: tuple[str, ...] = ()
     enable_cache: bool = True
     resume: str = "auto"
     baseline: Literal["other", "latest"] = "other"
+    bulk_infer: bool = False
 
     def __post_init__(self) -> None:
         for flag in self.beam_args:
@@ -103,6 +106,24 @@ def training_run(experiment: config.Experiment, data_fingerprint: str) -> str:
     code = source_hash(WEIGHT_SOURCES)
     rest = hashlib.sha256(f"{data_fingerprint} {code}".encode()).hexdigest()
     return f"{settings}-{rest[:8]}"
+
+
+def check_bulk_infer(experiment: config.Experiment) -> None:
+    """Raises `ConfigError` for what the BulkInferrer cannot embed.
+
+    It asks for all answers of a signature, of up to a thousand records at
+    once: of recordings these are the frames of all modules, 17 MB for 15 s
+    through the paper's encoder. And their records are FLAC, which the model
+    that is pushed does not decode.
+    """
+    if isinstance(experiment.view, config.WindowViewConfig):
+        raise ConfigError(
+            "--bulk-infer takes experiments on pictures: of recordings it "
+            f"would hold every frame of every module; {experiment.name!r} is "
+            "on recordings. Leave it out, and embed the records with `gim "
+            "embed OUTPUT_DIR/pipeline/RecordGen/examples/ID --model MODEL "
+            "--output FILE.parquet`."
+        )
 
 
 def is_path(resume: str) -> bool:

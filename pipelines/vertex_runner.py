@@ -37,6 +37,7 @@ def compile_pipeline(
     image: str,
     data_fingerprint: str,
     beam_args: tuple[str, ...] = (),
+    bulk_infer: bool = False,
 ) -> dict[str, Any]:
     """Writes the PipelineJob as JSON and returns it.
 
@@ -48,6 +49,8 @@ def compile_pipeline(
       image: container image with this package and TFX's entry point.
       data_fingerprint: of the source's content.
       beam_args: flags of Beam's runner, such as Dataflow's.
+      bulk_infer: see `Options`; what it wrote is made a table by
+        `predictions.write_embeddings`.
     """
     places = Places.under(
         root,
@@ -58,7 +61,9 @@ def compile_pipeline(
         experiment,
         places,
         data_fingerprint=data_fingerprint,
-        options=Options(beam_args=beam_args, baseline="latest"),
+        options=Options(
+            beam_args=beam_args, baseline="latest", bulk_infer=bulk_infer
+        ),
     )
     output_file = Path(output_file)
     runner = tfx.orchestration.experimental.KubeflowV2DagRunner(

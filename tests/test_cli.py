@@ -72,6 +72,16 @@ def test_a_mistake_is_one_line_and_exit_code_two(
     assert lines[-1].startswith("gim: error: ")
 
 
+def test_bulk_inference_of_recordings_is_refused_at_once(tmp_path, capsys):
+    arguments = ["run", "--experiment", "flite_gim", "--bulk-infer"]
+    directory = tmp_path / "out"
+    assert cli.main([*arguments, "--output-dir", str(directory)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "'flite_gim' is on recordings" in line
+    assert "embed the records with `gim embed" in line
+    assert not directory.exists()
+
+
 def test_an_unknown_experiment_and_an_unfinished_run(tmp_path, capsys):
     arguments = pretrain(tmp_path)
     arguments[2] = "fashion_mnist"

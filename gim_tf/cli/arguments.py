@@ -60,6 +60,12 @@ def _add_run(added: Any) -> None:
         action="store_true",
         help="run every component, also those whose inputs are unchanged",
     )
+    parser.add_argument(
+        "--bulk-infer",
+        action="store_true",
+        help="of pictures: also embed all records, by TFX's BulkInferrer, if "
+        "the model is blessed: DIR/embeddings.parquet",
+    )
     shared.add_resume(parser)
 
 

@@ -26,7 +26,11 @@ _SETTINGS_FILE = "experiment.json"
 
 def run(options: argparse.Namespace) -> None:
     """Runs the whole pipeline and prints its results."""
+    from pipelines.settings import check_bulk_infer
+
     experiment = _resolved(options)
+    if options.bulk_infer:
+        check_bulk_infer(experiment)
     _writable(options.output_dir)
     say("Loading TFX (about half a minute) ...")
     from pipelines import local_runner
@@ -37,11 +41,14 @@ def run(options: argparse.Namespace) -> None:
         beam_args=tuple(shlex.split(options.beam_args)),
         enable_cache=not options.no_cache,
         resume=options.resume,
+        bulk_infer=options.bulk_infer,
         report=say,
     )
     summary = result.summary
     _print_results(summary)
     print(f"Pushed to:   {summary['pushed_to'] or '(nothing)'}")
+    if options.bulk_infer:
+        print(f"Embeddings:  {result.embeddings or '(nothing)'}")
     if not summary["blessed"]:
         raise NotBlessedError(
             "The encoder was not blessed and not pushed: "

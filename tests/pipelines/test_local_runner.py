@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gim_tf import config
@@ -210,6 +211,60 @@ def test_other_probe_settings_have_no_baseline(first, small):
     other = run(small, first.output_dir, ["probe.epochs=1"])
     assert ran(other) == LEARNING - {"Trainer"} | DECIDING
     assert len(other.reasons) == 1
+
+
+def test_bulk_inference_embeds_as_the_export_does(first, small):
+    from gim_tf.data import embeddings
+    from gim_tf.data.items import open_items
+    from gim_tf.export.embedder import Embedder
+
+    result = run(small, first.output_dir, bulk_infer=True)
+    assert ran(result) - DECIDING == {"BulkInferrer"}
+    assert result.embeddings == first.output_dir / "embeddings.parquet"
+    parts = list(embeddings.read_rows(result.embeddings))
+    by_name = {c.component: c for c in result.components}
+    records = by_name["RecordGen"].output("examples")
+    source = open_items(records, suffixes=())
+    items = source.find(one for part in parts for one in part.ids)
+    assert len(items) == 90
+    embedder = Embedder(result.summary["pushed_to"])
+    for part in parts:
+        asked = [items[one] for one in part.ids]
+        assert part.splits == [one.split for one in asked]
+        assert part.labels == [one.label for one in asked]
+        expected = embedder([(one.id, one.encoded) for one in asked]).features
+        assert list(part.features) == list(expected) == ["module_1", "module_2"]
+        for name, values in expected.items():
+            assert values.std() > 1e-3
+            np.testing.assert_allclose(part.features[name], values, atol=1e-5)
+
+
+def test_what_was_inferred_is_a_table_as_gim_embed_writes_it(first, small):
+    from gim_tf import jobs
+
+    table = first.output_dir / "embeddings.parquet"
+    before = {path: path.stat().st_mtime_ns for path in table.iterdir()}
+    again = run(small, first.output_dir, bulk_infer=True)
+    assert ran(again) == set()
+    assert {p: p.stat().st_mtime_ns for p in table.iterdir()} == before
+    page = first.output_dir / "neighbors.html"
+    found = jobs.neighbors(table, "test-00003", k=3, page=page)
+    assert found.result.size == 89
+    assert found.class_names == ("dark", "light", "noise")
+    assert page.read_text().count("data:image/png;base64,") == 4
+
+
+def test_a_model_that_is_not_blessed_infers_nothing(first, small):
+    table = first.output_dir / "embeddings.parquet"
+    before = (table / "_embeddings.json").read_bytes()
+    strict = ["blessing.margin=2.0"]
+    result = run(small, first.output_dir, strict, bulk_infer=True)
+    assert ran(result) - DECIDING == {"BulkInferrer"}
+    assert result.embeddings is None
+    by_name = {c.component: c for c in result.components}
+    written = Path(by_name["BulkInferrer"].output("output_examples"))
+    assert not [path for path in written.rglob("*") if path.is_file()]
+    assert (table / "_embeddings.json").read_bytes() == before
 
 
 def test_a_failed_run_leaves_the_results_of_the_last(first, small):

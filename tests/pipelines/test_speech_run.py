@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from gim_tf import config, experiments
+from gim_tf.errors import ConfigError
 from gim_tf.export.manifest import verify_manifest
 from tests.test_speech_run import SMALL
 
@@ -109,9 +110,23 @@ def test_it_compiles_for_vertex_as_pictures_do(speech, tmp_path):
         data_fingerprint="f" * 12,
     )
     tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
+    assert "BulkInferrer" not in tasks
     assert {"RecordGen", "LinearProbe", "RecordReader", "Evaluator"} <= (
         tasks.keys()
     )
+
+
+def test_bulk_inference_is_refused_before_anything_is_built(speech, tmp_path):
+    from pipelines.pipeline import create_pipeline
+    from pipelines.settings import Options, Places
+
+    with pytest.raises(ConfigError, match=r"on recordings.*`gim embed "):
+        create_pipeline(
+            speech,
+            Places.under(str(tmp_path), name="s", schema_file="s"),
+            data_fingerprint="f" * 12,
+            options=Options(bulk_infer=True),
+        )
 
 
 def test_without_a_task_of_classes_nothing_is_evaluated(speech, tmp_path):

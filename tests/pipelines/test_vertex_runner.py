@@ -22,6 +22,7 @@ def compiled(small, tmp_path, monkeypatch):
         image=IMAGE,
         data_fingerprint="f" * 12,
         beam_args=("--runner=DataflowRunner", "--project=p"),
+        bulk_infer=True,
     )
     assert json.loads(file.read_text()) == job
     return job
@@ -40,6 +41,7 @@ def test_all_components_are_there(compiled):
         "Bless",
         "Push",
         "Report",
+        "BulkInferrer",
     } <= tasks.keys()
     executors = compiled["pipelineSpec"]["deploymentSpec"]["executors"]
     images = {
