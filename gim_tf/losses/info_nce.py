@@ -272,9 +272,7 @@ class _Anchors(NamedTuple):
             counts = [tf.size(step[..., 0]) for step in draw.negatives]
             firsts = tf.cumsum(counts, exclusive=True)
             slots = [
-                tf.reshape(
-                    first + tf.range(count), tf.shape(step[..., 0])
-                )
+                tf.reshape(first + tf.range(count), tf.shape(step[..., 0]))
                 for first, count, step in zip(
                     tf.unstack(firsts), counts, draw.negatives, strict=True
                 )

@@ -73,61 +73,57 @@ def gathered_scores(
     Negatives are gathered once a place, not once an anchor, and a second time
     for the gradient instead of being kept until then.
     """
-    places, positives, sharing = (
-        contrast.places,
-        contrast.positives,
-        contrast.sharing,
-    )
-    num_places, num_negatives = tf.unstack(tf.shape(places))
-    num_slots = num_places * sharing
-    is_real = contrast.slots >= 0
-
-    def stacked(anchors: tf.Tensor) -> tf.Tensor:
-        """[r, x] -> [p, q, x]; zeros where a place has fewer anchors."""
-        slots = tf.math.unsorted_segment_sum(anchors, contrast.slots, num_slots)
-        return tf.reshape(slots, (num_places, sharing, anchors.shape[-1]))
-
-    def unstacked(slots: tf.Tensor) -> tf.Tensor:
-        """[p, q, x] -> [r, x]; zeros for anchors without target."""
-        slots = tf.reshape(slots, (num_slots, slots.shape[-1]))
-        anchors = tf.gather(slots, tf.maximum(contrast.slots, 0))
-        return tf.where(is_real[:, None], anchors, 0.0)
+    places, positives = contrast.places, contrast.positives
 
     @tf.custom_gradient
     def score(predicted: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        channels = rows.shape[-1]
-
         def gradient(
             upstream: tf.Tensor,
         ) -> tuple[tf.Tensor, tf.IndexedSlices]:
             of_positive = upstream[:, :1]
-            of_negatives = stacked(upstream[:, 1:])
-            to_predicted = unstacked(
-                tf.matmul(of_negatives, tf.gather(rows, places))
+            of_negatives = _stacked(upstream[:, 1:], contrast)
+            to_predicted = _unstacked(
+                tf.matmul(of_negatives, tf.gather(rows, places)), contrast
             ) + of_positive * tf.gather(rows, positives)
             with tf.control_dependencies([to_predicted]):  # frees the gathered
                 to_negatives = tf.matmul(
-                    of_negatives, stacked(predicted), transpose_a=True
+                    of_negatives,
+                    _stacked(predicted, contrast),
+                    transpose_a=True,
                 )
+            to_negatives = tf.reshape(to_negatives, (-1, rows.shape[-1]))
             to_rows = tf.IndexedSlices(
-                tf.concat(
-                    [
-                        tf.reshape(to_negatives, (-1, channels)),
-                        of_positive * predicted,
-                    ],
-                    0,
-                ),
+                tf.concat([to_negatives, of_positive * predicted], 0),
                 tf.concat([tf.reshape(places, (-1,)), positives], 0),
                 tf.shape(rows),
             )
             return to_predicted, to_rows
 
         negative = tf.matmul(
-            stacked(predicted), tf.gather(rows, places), transpose_b=True
+            _stacked(predicted, contrast),
+            tf.gather(rows, places),
+            transpose_b=True,
         )
         positive = tf.reduce_sum(
             predicted * tf.gather(rows, positives), -1, keepdims=True
         )
-        return tf.concat([positive, unstacked(negative)], -1), gradient
+        scores = tf.concat([positive, _unstacked(negative, contrast)], -1)
+        return scores, gradient
 
     return score(predicted, rows)
+
+
+def _stacked(anchors: tf.Tensor, contrast: Contrast) -> tf.Tensor:
+    """[r, x] -> [p, q, x]; zeros where a place has fewer anchors."""
+    sizes = (tf.shape(contrast.places)[0], contrast.sharing)
+    slots = tf.math.unsorted_segment_sum(
+        anchors, contrast.slots, sizes[0] * sizes[1]
+    )
+    return tf.reshape(slots, (*sizes, anchors.shape[-1]))
+
+
+def _unstacked(slots: tf.Tensor, contrast: Contrast) -> tf.Tensor:
+    """[p, q, x] -> [r, x]; zeros for anchors without target."""
+    slots = tf.reshape(slots, (-1, slots.shape[-1]))
+    anchors = tf.gather(slots, tf.maximum(contrast.slots, 0))
+    return tf.where(contrast.slots[:, None] >= 0, anchors, 0.0)
