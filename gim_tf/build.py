@@ -90,6 +90,7 @@ def build_stack(
                 objectives[index],
                 _autoregressor(config, blocks[:end], index, next(seeds)),
                 representation=config.representation,
+                recompute_groups=experiment.training.recompute_groups,
                 name=f"module_{index + 1}",
             )
         )

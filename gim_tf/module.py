@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from gim_tf.losses import Objective
+from gim_tf.recomputation import recomputed
 from gim_tf.shapes import pool_local
 
 _PARTS = ("encoder", "objective", "autoregressor")
@@ -42,10 +43,13 @@ class GIMModule(keras.layers.Layer):
         position; None: the pooled map is its own context.
       representation: what `represent` gives: "context", or "z" for the
         pooled map before the autoregressor.
+      recompute_groups: above 1, training keeps no activation of the encoder:
+        the batch is encoded in as many groups, and each again for its
+        gradient. It must divide the batch.
       **kwargs: of `keras.layers.Layer`.
 
     Raises:
-      ValueError: another representation.
+      ValueError: another representation, or no group.
 
     Source: Löwe et al. (2019), section 3.
     """
@@ -56,9 +60,16 @@ class GIMModule(keras.layers.Layer):
         objective: Objective,
         autoregressor: keras.layers.Layer | None = None,
         representation: str = "context",
+        recompute_groups: int = 1,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
+        if recompute_groups < 1:
+            raise ValueError(
+                "recompute_groups must be at least 1, received "
+                f"{recompute_groups}."
+            )
+        self.recompute_groups = recompute_groups
         if representation not in ("context", "z"):
             raise ValueError(
                 "representation must be 'context' or 'z', received "
@@ -71,7 +82,7 @@ class GIMModule(keras.layers.Layer):
 
     def encode(self, x: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """The unpooled map [b, t', s, *local', d]; no gradient reaches x."""
-        return self.encoder(tf.stop_gradient(x), training=training)
+        return self._encoded(x, training=training)
 
     def contextualise(self, z: tf.Tensor) -> tf.Tensor:
         """The context [b, t, s, c] of a pooled map [b, t, s, d]."""
@@ -98,12 +109,33 @@ class GIMModule(keras.layers.Layer):
         labels: tf.Tensor | None = None,
         training: bool = False,
     ) -> ModuleOutput:
-        z = self.encode(x, training=training)
-        pooled = pool_local(z)
+        if training and self.recompute_groups > 1:
+            z, pooled = recomputed(
+                lambda part: self._encode_with_mean(part, training=True),
+                x,
+                self.recompute_groups,
+            )
+        else:
+            z, pooled = self._encode_with_mean(x, training=training)
         context = self.contextualise(pooled)
         output = self.objective(pooled, context, labels)
         metrics = {"accuracy": output.accuracy, "per_step": output.per_step}
         return ModuleOutput(z, context, output.loss, metrics)
+
+    def _encode_with_mean(
+        self, x: tf.Tensor, *, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`encode` and its `pool_local`, by the encoder where it is cheaper.
+
+        The loss sees the mean only; its gradient need not pass the map.
+        """
+        if getattr(self.encoder, "supports_mean", False):
+            return self._encoded(x, training=training, with_mean=True)
+        z = self.encode(x, training=training)
+        return z, pool_local(z)
+
+    def _encoded(self, x: tf.Tensor, **options: bool) -> Any:
+        return self.encoder(tf.stop_gradient(x), **options)
 
     def get_config(self) -> dict[str, object]:
         parts = {name: getattr(self, name) for name in _PARTS}
@@ -111,6 +143,7 @@ class GIMModule(keras.layers.Layer):
         return {
             **super().get_config(),
             "representation": self.representation,
+            "recompute_groups": self.recompute_groups,
             **{name: part and serialize(part) for name, part in parts.items()},
         }
 
@@ -145,10 +178,24 @@ class Chain(keras.layers.Layer):
                 block.build(input_shape)
             input_shape = block.compute_output_shape(input_shape)
 
-    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        for block in self.blocks:
+    @property
+    def supports_mean(self) -> bool:
+        """Whether it can be called with `with_mean`, as its last block can."""
+        return bool(self.blocks) and getattr(
+            self.blocks[-1], "supports_mean", False
+        )
+
+    def call(
+        self, x: tf.Tensor, training: bool = False, with_mean: bool = False
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        if not with_mean:
+            for block in self.blocks:
+                x = block(x)
+            return x
+        *blocks, last = self.blocks
+        for block in blocks:
             x = block(x)
-        return x
+        return last(x, with_mean=True)
 
     def get_config(self) -> dict[str, object]:
         serialize = keras.saving.serialize_keras_object

@@ -22,7 +22,8 @@ class BatchApply(keras.layers.Layer):
       **kwargs: of `keras.layers.Layer`.
 
     Input: [b, t, s, ...], with static time and lane axes.
-    Output: [b, t, s, ...].
+    Output: [b, t, s, ...]; called with `with_mean`, where the layer knows how,
+      also its mean over what is not grid or channels, [b, t, s, c].
     """
 
     def __init__(self, layer: keras.layers.Layer, **kwargs: object) -> None:
@@ -38,11 +39,24 @@ class BatchApply(keras.layers.Layer):
         if not self.layer.built:
             self.layer.build((None, *input_shape[GRID_AXES:]))
 
-    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+    @property
+    def supports_mean(self) -> bool:
+        """Whether it can be called with `with_mean`, as the layer can."""
+        return getattr(self.layer, "supports_mean", False)
+
+    def call(
+        self, x: tf.Tensor, training: bool = False, with_mean: bool = False
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         time, lanes = x.shape[1:GRID_AXES]
         folded = tf.reshape(x, (-1, *x.shape[GRID_AXES:]))
-        y = self.layer(folded, training=training)
-        return tf.reshape(y, (-1, time, lanes, *y.shape[1:]))
+
+        def unfolded(y: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(y, (-1, time, lanes, *y.shape[1:]))
+
+        if not with_mean:
+            return unfolded(self.layer(folded, training=training))
+        y, mean = self.layer(folded, training=training, with_mean=True)
+        return unfolded(y), unfolded(mean)
 
     def get_config(self) -> dict[str, object]:
         layer = keras.saving.serialize_keras_object(self.layer)

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gim_tf.losses import Draw, InfoNCE, RecordedNegatives, UniformNegatives
+from gim_tf.losses import (
+    Draw,
+    InfoNCE,
+    RecordedNegatives,
+    UniformNegatives,
+    scoring,
+)
 from gim_tf.losses.negatives import SAMPLERS
 from tests import reference
 
@@ -301,3 +307,19 @@ def test_it_survives_serialization(negatives):
     assert type(copy.sampler) is type(objective.sampler)
     z = tf.random.stateless_normal(SHAPE, (1, 2))
     assert objective(z, z).loss.numpy() == copy(z, z).loss.numpy()
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+@pytest.mark.parametrize("window", [None, 5])
+def test_a_table_and_gathered_negatives_give_the_same(
+    monkeypatch, kind, window
+):
+    z, context, w_k = (tf.constant(a) for a in inputs())
+    results = []
+    for table_rows in (0, 128):
+        monkeypatch.setattr(scoring, "TABLE_ROWS", table_rows)
+        objective = build(w_k, negatives=kind, window=window)
+        loss, found = gradients(objective, z, context)
+        results.append([loss, *map(tf.convert_to_tensor, found)])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)

@@ -7,8 +7,19 @@ import tensorflow as tf
 from gim_tf import build, config
 from gim_tf.training.adam import Adam
 
+RECOMPUTED = ["training.recompute_groups=3"]
 
-@pytest.fixture(params=["patches", "supervised", "sequence", "every_gru"])
+
+@pytest.fixture(
+    params=[
+        "patches",
+        "supervised",
+        "sequence",
+        "every_gru",
+        "patches_recomputed",
+        "sequence_recomputed",
+    ]
+)
 def experiment_and_grid(request, tiny, grid, tiny_sequence, sequence_grid):
     """Both kinds of grid, and every objective and context in modules."""
     if request.param == "supervised":
@@ -19,6 +30,10 @@ def experiment_and_grid(request, tiny, grid, tiny_sequence, sequence_grid):
         return config.resolve(tiny_sequence, words), sequence_grid
     if request.param == "sequence":
         return tiny_sequence, sequence_grid
+    if request.param == "patches_recomputed":
+        return config.resolve(tiny, RECOMPUTED), grid[0]
+    if request.param == "sequence_recomputed":
+        return config.resolve(tiny_sequence, RECOMPUTED), sequence_grid
     return tiny, grid[0]
 
 
@@ -129,3 +144,26 @@ def test_greedy_supervised_ignores_examples_without_a_label(tiny, grid):
     assert with_unknown.numpy() == pytest.approx(without.numpy(), abs=1e-6)
     unknown = tf.constant([-1, -1, -1], tf.int64)
     assert module(tf.constant(x), unknown).loss.numpy() == 0.0
+
+
+def test_recomputing_changes_nothing_but_the_memory(experiment_and_grid):
+    experiment, x = experiment_and_grid
+    labels = tf.constant([0, 1, 1])
+    stacks = [
+        build.build_stack(config.resolve(experiment, [word]))
+        for word in ("training.recompute_groups=1", *RECOMPUTED)
+    ]
+    for stack in stacks:
+        trainer = build.build_trainer(experiment, stack)
+        for _ in range(2):
+            trainer.compiled_step(x, labels, (True,) * len(stack.gim_modules))
+    plain, recomputed = (stack.trainable_variables for stack in stacks)
+    for one, other in zip(plain, recomputed, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-6)
+
+
+def test_groups_that_do_not_divide_the_batch_are_refused(tiny, grid):
+    experiment = config.resolve(tiny, ["training.recompute_groups=2"])
+    module = build.build_stack(experiment).gim_modules[0]
+    with pytest.raises(ValueError, match="must divide the batch of 3"):
+        module(grid[0], training=True)

@@ -174,3 +174,14 @@ def test_no_negatives_are_no_sampler():
         UniformNegatives(0)
     with pytest.raises(TypeError, match="abstract"):
         NegativeSampler(1)
+
+
+@pytest.mark.parametrize("kind", ["permuted", "sequence"])
+@pytest.mark.parametrize("window", [None, 5])
+def test_shared_negatives_serve_each_place_once_a_step(kind, window):
+    drawn = SAMPLERS[kind](4).draw(tf.constant(GRID), window, OFFSETS)
+    for rows, place in zip(drawn.negatives, drawn.shared.place_of, strict=True):
+        np.testing.assert_array_equal(
+            rows, tf.gather(drawn.shared.places, place)
+        )
+        assert len(np.unique(place)) == tf.size(place)

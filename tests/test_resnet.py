@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from gim_tf import build, config, experiments
+from gim_tf.encoders.convolution import every
 from gim_tf.encoders.resnet import PaddedConv2D, PreActivationBlock
 from tests import reference
 
@@ -138,3 +139,38 @@ def test_blocks_survive_serialization():
 def test_an_even_kernel_is_refused():
     with pytest.raises(ValueError, match="odd"):
         PaddedConv2D(1, 1, 4)
+
+
+@pytest.mark.parametrize("kind", ["basic", "bottleneck"])
+@pytest.mark.parametrize("strides", [1, 2])
+def test_the_mean_of_a_block_is_the_mean_of_its_map(kind, strides):
+    block = PreActivationBlock(
+        kind=kind, in_channels=6, planes=4, strides=strides, seed=1
+    )
+    block.build((None, 8, 8, 6))
+    x = tf.constant(
+        np.random.default_rng(0).normal(size=(3, 8, 8, 6)), "float32"
+    )
+    weights = tf.random.stateless_normal((3, block.out_channels), (0, 1))
+    losses, gradients = [], []
+    for with_mean in (False, True):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            if with_mean:
+                z, mean = block(x, with_mean=True)
+                np.testing.assert_array_equal(z, block(x))
+            else:
+                mean = tf.reduce_mean(block(x), (1, 2))
+            losses.append(tf.reduce_sum(mean * weights))
+        gradients.append(
+            tape.gradient(losses[-1], [x, *block.trainable_variables])
+        )
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    for one, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [8, 7])
+def test_every_is_a_strided_slice(side):
+    x = tf.random.stateless_normal((2, side, side, 3), (0, 1))
+    np.testing.assert_array_equal(every(x, 2), x[:, ::2, ::2])

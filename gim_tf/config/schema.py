@@ -326,6 +326,8 @@ class TrainingConfig:
       log_every: steps between log lines.
       checkpoint_every: steps between checkpoints.
       deterministic: bit-identical results for a seed on one machine.
+      recompute_groups: above 1, a module's activations are computed twice
+        instead of kept, in as many groups of a batch: less memory, more time.
     """
 
     num_steps: int
@@ -338,6 +340,7 @@ class TrainingConfig:
     log_every: int = 50
     checkpoint_every: int = 200
     deterministic: bool = True
+    recompute_groups: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,13 +40,6 @@ def biased_conv2d(
     ) -> tuple[tf.Tensor, Any]:
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
             positions = tf.reshape(upstream, (-1, upstream.shape[-1]))
-            to_x = tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=tf.shape(x),
-                filter=kernel,
-                out_backprop=upstream,
-                strides=steps,
-                padding=padding,
-            )
             if is_product:
                 to_kernel = tf.matmul(
                     tf.reshape(x, (-1, x.shape[-1])),
@@ -65,6 +58,15 @@ def biased_conv2d(
             # A sum over all positions, as a product: it uses all cores.
             ones = tf.ones((1, tf.shape(positions)[0]), positions.dtype)
             to_bias = tf.squeeze(tf.matmul(ones, positions), 0)
+            # Last: what the kernel's gradient reads is free by then.
+            with tf.control_dependencies([to_kernel, to_bias]):
+                to_x = tf.raw_ops.Conv2DBackpropInput(
+                    input_sizes=tf.shape(x),
+                    filter=kernel,
+                    out_backprop=upstream,
+                    strides=steps,
+                    padding=padding,
+                )
             return to_x, to_kernel, to_bias
 
         y = tf.nn.conv2d(x, kernel, strides, padding)

@@ -87,6 +87,32 @@ class PaddedConv2D(keras.layers.Conv2D):
             padding=self.padding.upper(),
         )
 
+    def mean(self, x: tf.Tensor) -> tf.Tensor:
+        """The mean of `self(x)` over both sides, at stride 1: [n, filters].
+
+        A convolution is linear: of each of its taps, the mean over positions
+        is a product with the mean of what the tap reads. So neither the map
+        nor its gradient is computed.
+        """
+        kernel_size = self._arguments["kernel_size"]
+        if kernel_size == 1:
+            read = tf.reduce_mean(x, (1, 2), keepdims=True)
+        else:
+            margin = kernel_size // 2
+            x, sides = (
+                tf.pad(x, [[0, 0], [margin, margin], [margin, margin], [0, 0]]),
+                x.shape[1:3],
+            )
+            read = tf.nn.avg_pool2d(x, sides, 1, "VALID")
+        y = biased_conv2d(
+            read,
+            tf.convert_to_tensor(self.kernel),
+            tf.convert_to_tensor(self.bias),
+            strides=1,
+            padding="VALID",
+        )
+        return tf.squeeze(y, (1, 2))
+
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
@@ -117,8 +143,13 @@ class PreActivationBlock(keras.layers.Layer):
       seed: of the initial weights.
       **kwargs: of `keras.layers.Layer`.
 
-    Input: [n, h, w, in_channels]. Output: [n, h / strides, w / strides, c].
+    Input: [n, h, w, in_channels]. Output: [n, h / strides, w / strides, c];
+      called with `with_mean`, also its mean over both sides, [n, c], whose
+      gradient is cheaper than that of a mean of the output: the last
+      convolution commutes with it.
     """
+
+    supports_mean = True
 
     def __init__(
         self,
@@ -165,14 +196,18 @@ class PreActivationBlock(keras.layers.Layer):
                 convolution.build(shape)
             shape = convolution.compute_output_shape(shape)
 
-    def call(self, x: tf.Tensor) -> tf.Tensor:
+    def call(
+        self, x: tf.Tensor, with_mean: bool = False
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         y = tf.nn.relu(x)
         residual = x if self.shortcut is None else self.shortcut(y)
-        first, *rest = self.convolutions
-        y = first(y)
+        *rest, last = self.convolutions
         for convolution in rest:
-            y = convolution(tf.nn.relu(y))
-        return y + residual
+            y = tf.nn.relu(convolution(y))
+        z = last(y) + residual
+        if not with_mean:
+            return z
+        return z, last.mean(y) + tf.reduce_mean(residual, (1, 2))
 
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
