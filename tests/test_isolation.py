@@ -146,17 +146,22 @@ def test_greedy_supervised_ignores_examples_without_a_label(tiny, grid):
     assert module(tf.constant(x), unknown).loss.numpy() == 0.0
 
 
-def test_recomputing_changes_nothing_but_the_memory(experiment_and_grid):
-    experiment, x = experiment_and_grid
-    labels = tf.constant([0, 1, 1])
+@pytest.mark.parametrize("kind", ["patches", "sequence"])
+def test_recomputing_changes_nothing_but_the_memory(
+    kind, tiny, grid, tiny_sequence, sequence_grid
+):
+    experiment, x = {
+        "patches": (tiny, grid[0]),
+        "sequence": (tiny_sequence, sequence_grid),
+    }[kind]
     stacks = [
-        build.build_stack(config.resolve(experiment, [word]))
-        for word in ("training.recompute_groups=1", *RECOMPUTED)
+        build.build_stack(config.resolve(experiment, words))
+        for words in ([], RECOMPUTED)
     ]
+    labels = tf.constant([0, 1, 1])
     for stack in stacks:
         trainer = build.build_trainer(experiment, stack)
-        for _ in range(2):
-            trainer.compiled_step(x, labels, (True,) * len(stack.gim_modules))
+        trainer.train_step(x, labels, (True,) * len(stack.gim_modules))
     plain, recomputed = (stack.trainable_variables for stack in stacks)
     for one, other in zip(plain, recomputed, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-6)
