@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gim_tf import __version__
-from gim_tf.cli import embedding, shared, verbs
+from gim_tf.cli import benching, embedding, shared, verbs
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     _add_import_weights(added)
     _add_export_weights(added)
     _add_golden_check(added)
+    benching.add_bench(added)
     return command
 
 

@@ -1,8 +1,9 @@
 """How the verbs of `gim` talk: lines, tables, and commands to type next."""
 
+import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,18 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     for line in lines:
         cells = (c.ljust(w) for c, w in zip(line, widths, strict=True))
         print("  ".join(cells).rstrip())
+
+
+def print_bench(
+    result: Mapping[str, Any],
+    rows: Sequence[dict[str, Any]],
+    *,
+    only_json: bool,
+) -> None:
+    """What a bench found: a table for people, one line for machines."""
+    if not only_json:
+        print_table(rows)
+    print(json.dumps(result), flush=True)
 
 
 def installed(name: str) -> str:

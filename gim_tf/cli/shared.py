@@ -93,3 +93,17 @@ def add_resume(parser: argparse.ArgumentParser) -> None:
         help="auto: from the newest checkpoint, if any (default); never: "
         "only where there is none; PATH: from that checkpoint",
     )
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    """`--threads` and `--json`, which every bench has."""
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="in and between operations; 0: one a core (default)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="only the line for machines"
+    )
