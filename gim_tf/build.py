@@ -117,6 +117,11 @@ def build_to_grid(experiment: Experiment) -> Decode:
     return lambda batch: kind.to_grid(batch, experiment.view)
 
 
+def view_shape(experiment: Experiment) -> tuple[int, ...]:
+    """Shape of one view, as `build_to_grid` takes it."""
+    return _views(experiment).view_shape(experiment.view)
+
+
 def build_decode_one(experiment: Experiment) -> Decode:
     """Decoding of one record's bytes, for `tf.data`."""
     kind = _views(experiment)
@@ -323,6 +328,12 @@ def _objective(
             name="info_nce",
         )
     if isinstance(config, SupervisedConfig):
+        if not experiment.data.class_names:
+            raise ConfigError(
+                "A supervised objective needs data.class_names, which are not "
+                "known before ingest; complete the experiment with what it "
+                "found, or set them."
+            )
         return Supervised(
             num_classes=len(experiment.data.class_names),
             seed=seed,

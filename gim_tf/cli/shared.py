@@ -5,6 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gim_tf import config, experiments
+from gim_tf.config import Experiment
+
 
 def verb(
     added: Any,
@@ -48,6 +51,21 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, metavar="N", help="same as --set training.seed=N"
     )
     add_set(parser)
+
+
+def resolved(options: argparse.Namespace) -> Experiment:
+    """The experiment that the options of `add_experiment` describe."""
+    overrides = list(options.set)
+    if options.data is not None:
+        overrides.append(f"data.path={options.data!r}")
+    for flag in ("resample", "downmix"):
+        if getattr(options, flag):
+            overrides.append(f"data.{flag}=true")
+    for name in ("seed", "batch_size", "schedule"):
+        value = getattr(options, name, None)
+        if value is not None:
+            overrides.append(f"training.{name}={value}")
+    return config.resolve(experiments.get(options.experiment), overrides)
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:

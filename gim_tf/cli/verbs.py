@@ -13,6 +13,7 @@ from typing import Any
 
 from gim_tf import config, experiments
 from gim_tf.cli.printing import installed, print_table, say
+from gim_tf.cli.shared import resolved
 from gim_tf.config import Experiment
 from gim_tf.errors import (
     ConfigError,
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     """Runs the whole pipeline and prints its results."""
     from pipelines.settings import check_bulk_infer
 
-    experiment = _resolved(options)
+    experiment = resolved(options)
     if options.bulk_infer:
         check_bulk_infer(experiment)
     _writable(options.output_dir)
@@ -63,7 +64,7 @@ def pretrain(options: argparse.Namespace) -> None:
     from gim_tf.data.records import record_files
     from gim_tf.training.run_directory import RunDirectory
 
-    experiment = _resolved(options)
+    experiment = resolved(options)
     directory = _writable(options.output_dir)
     run_directory = RunDirectory(directory)
     with run_directory.locked():
@@ -199,7 +200,7 @@ def import_weights(options: argparse.Namespace) -> None:
     from gim_tf.data.corpus import read_corpus
     from gim_tf.training.run_directory import RunDirectory
 
-    experiment = _resolved(options)
+    experiment = resolved(options)
     directory = _writable(options.output_dir)
     run_directory = RunDirectory(directory)
     # Without data there is still the encoder to export.
@@ -252,18 +253,6 @@ def golden_check(options: argparse.Namespace) -> None:
             f"{len(failed)} of {len(results)} cases are not met: "
             f"{', '.join(failed)}."
         )
-
-
-def _resolved(options: argparse.Namespace) -> Experiment:
-    overrides = list(options.set)
-    if options.data is not None:
-        overrides.append(f"data.path={options.data!r}")
-    for flag in ("resample", "downmix"):
-        if getattr(options, flag):
-            overrides.append(f"data.{flag}=true")
-    if options.seed is not None:
-        overrides.append(f"training.seed={options.seed}")
-    return config.resolve(experiments.get(options.experiment), overrides)
 
 
 def _recorded(directory: Path) -> Experiment:

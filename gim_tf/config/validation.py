@@ -275,10 +275,6 @@ def _check_stack(experiment: Experiment) -> None:
     )
     supervised = isinstance(stack.objective, SupervisedConfig)
     _require(
-        not supervised or len(experiment.data.class_names) > 0,
-        "a supervised objective needs data.class_names, received none",
-    )
-    _require(
         not supervised or experiment.data.pretrain_split != "unlabelled",
         "a supervised objective needs a labelled data.pretrain_split, received "
         "'unlabelled'",
