@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gim_tf.cli import shared
+from gim_tf.cli import benching_io, shared
 from gim_tf.cli.printing import print_bench
 
 
@@ -114,4 +114,7 @@ def _add_step(added: Any) -> None:
 
 
 # What adds one sub-verb each, in the order of `gim bench --help`.
-BENCHES: tuple[Callable[[Any], None], ...] = (_add_step,)
+BENCHES: tuple[Callable[[Any], None], ...] = (
+    _add_step,
+    benching_io.add_data,
+)

@@ -4,7 +4,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,16 +55,19 @@ def train(
       settings: see there.
       checkpoints: saved every so often, at the end, and when interrupted.
       start_step: steps already done.
-      on_log: receives each log line: {"step", "examples_per_second",
-        "module_1": {"loss", "accuracy", "per_step", "gradient_norm",
-        "feature_std", "spread", "effective_rank"}, ...}; losses, accuracies
-        and norms are means since the line before.
+      on_log: receives each log line: {"step", "seconds",
+        "examples_per_second", "data_wait", "module_1": {"loss", "accuracy",
+        "per_step", "gradient_norm", "feature_std", "spread",
+        "effective_rank"}, ...}; losses, accuracies and norms are means since
+        the line before, `data_wait` the share of that time in which there was
+        no batch to train on.
 
     Raises:
       TrainingError: a loss or gradient is not finite; nothing is saved.
       InterruptedRunError: SIGTERM or SIGINT; saved at the step's end.
     """
     end = total_steps(settings.phases)
+    batches = _Timed(training_batches(data, start_step))
     window = _Window(data.batch_size)
     measure = tf.function(
         lambda x: monitors.measure(trainer.stack, x), autograph=False
@@ -76,17 +79,14 @@ def train(
         disable=not sys.stderr.isatty(),
     )
     with Interrupts() as interrupts, progress:
-        for step, batch in enumerate(
-            training_batches(data, start_step), start_step + 1
-        ):
-            if step > end:
-                break
+        for step in range(start_step + 1, end + 1):
+            batch = next(batches)
             trained = trained_at(settings.phases, step - 1)
             metrics = _numbers(
                 trainer.compiled_step(batch.x, batch.labels, trained)
             )
             _check_finite(metrics, step)
-            window.add(metrics)
+            window.add(metrics, batches.waited)
             progress.update()
             progress.set_postfix_str(_losses(metrics), refresh=False)
             is_last = step == end
@@ -104,22 +104,43 @@ def train(
                 )
 
 
+class _Timed:
+    """Batches, and the seconds `waited` for the last one."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+        self.waited = 0.0
+
+    def __next__(self) -> Batch:
+        started = time.monotonic()
+        batch = next(self._batches)
+        self.waited = time.monotonic() - started
+        return batch
+
+
 class _Window:
     """Metrics of the steps since the last log line."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
         self._started = time.monotonic()
+        self._waited = 0.0
         self._lines: list[Mapping[str, Mapping[str, np.ndarray]]] = []
 
-    def add(self, metrics: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    def add(
+        self, metrics: Mapping[str, Mapping[str, np.ndarray]], waited: float
+    ) -> None:
         self._lines.append(metrics)
+        self._waited += waited
 
     def seconds(self) -> float:
         return time.monotonic() - self._started
 
     def examples_per_second(self) -> float:
         return len(self._lines) * self._batch_size / self.seconds()
+
+    def data_wait(self) -> float:
+        return self._waited / self.seconds()
 
     def means(self) -> dict[str, dict[str, Any]]:
         newest = self._lines[-1]
@@ -145,6 +166,7 @@ def _log_line(
         "step": step,
         "seconds": window.seconds(),
         "examples_per_second": window.examples_per_second(),
+        "data_wait": window.data_wait(),
         **window.means(),
     }
     for name, measured in _numbers(measure(batch.x)).items():

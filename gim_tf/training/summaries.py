@@ -9,6 +9,7 @@ the same tags, so that TensorBoard draws their curves over each other:
     feature_std, spread        see `gim_tf.training.monitors`
     effective_rank
     examples_per_second        in the run `chance`
+    data_wait                  likewise: share of time without a batch
 """
 
 from collections.abc import Mapping
@@ -52,6 +53,7 @@ class ScalarWriter:
                 "loss": guess.chance_loss,
                 "accuracy": guess.chance_accuracy,
                 "examples_per_second": line["examples_per_second"],
+                "data_wait": line["data_wait"],
             },
             step,
         )
