@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gim_tf import build, config
+from gim_tf.data import input_pipeline
 from gim_tf.data.input_pipeline import evaluation_batches, training_batches
 from gim_tf.data.records import record_files
 from gim_tf.errors import ConfigError
@@ -36,6 +37,45 @@ def test_an_epoch_has_each_example_once_in_a_new_order(tiny, tiny_records):
     )
     assert sorted(first) == sorted(second) == sorted(list(range(10)) * 4)
     assert np.any(first != second)
+
+
+def test_what_is_left_of_an_epoch_is_dropped_wherever_it_begins(
+    tiny, tiny_records
+):
+    odd = config.resolve(tiny, ["training.batch_size=7"])  # 5 steps, 5 left
+    whole = take(odd, tiny_records, 0, 11)
+    for start in (4, 5, 10):
+        for (x, labels), (y, again) in zip(
+            whole[start:], take(odd, tiny_records, start, 11), strict=False
+        ):
+            np.testing.assert_array_equal(x, y)
+            np.testing.assert_array_equal(labels, again)
+
+
+def test_epochs_after_the_first_trace_nothing(tiny, tiny_records):
+    files = record_files(tiny_records, "train")
+    data = build.build_training_data(tiny, files, 40)
+    traced = []
+
+    def decode(encoded):
+        traced.append(encoded)
+        return data.decode(encoded)
+
+    batches = training_batches(data._replace(decode=decode), 0)
+    for _ in range(4 * data.steps_per_epoch):
+        next(batches)
+    assert len(traced) == 1
+
+
+def test_datasets_of_some_epochs_continue_each_other(
+    tiny, tiny_records, monkeypatch
+):
+    whole = take(tiny, tiny_records, 0, 12)
+    monkeypatch.setattr(input_pipeline, "_EPOCHS", 1)
+    for (x, _), (y, _) in zip(
+        whole, take(tiny, tiny_records, 0, 12), strict=True
+    ):
+        np.testing.assert_array_equal(x, y)
 
 
 def test_another_seed_gives_other_batches(tiny, tiny_records):

@@ -102,7 +102,9 @@ def test_a_run_in_two_parts_ends_like_one_in_one(
     assert step == again == (4 if schedule == "simultaneous" else 8)
     for a, b in zip(expected, found, strict=True):
         np.testing.assert_array_equal(a, b)
-    steps = [line["step"] for line in RunDirectory(parts).history()]
+    history = RunDirectory(parts).history()
+    assert all(0 <= line["data_wait"] <= 1 for line in history)
+    steps = [line["step"] for line in history]
     assert steps == sorted(set(steps))
 
 

@@ -1,4 +1,4 @@
-"""`gim bench data`, `probe` and `pipeline`: what surrounds the training step."""
+"""`gim bench data`, `probe` and `pipeline`: what surrounds a training step."""
 
 import argparse
 from collections.abc import Mapping

@@ -6,6 +6,7 @@ seed and the example's position in the run. Resuming at a step skips records
 before they are decoded: nothing but the step needs to be saved.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ from gim_tf.data import records
 Decode = Callable[[tf.Tensor], tf.Tensor]
 View = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 ToGrid = Callable[[tf.Tensor], tf.Tensor]
+
+# Epochs of one dataset. Tracing one takes half a second, several steps of a
+# small split; and within one, an epoch is read while the last is trained on.
+_EPOCHS = 1000
 
 
 class Batch(NamedTuple):
@@ -63,9 +68,9 @@ class TrainingData(NamedTuple):
 def training_batches(data: TrainingData, start_step: int) -> Iterator[Batch]:
     """Endless batches from `start_step` on; the same for the same arguments."""
     epoch, skipped = divmod(start_step, data.steps_per_epoch)
-    while True:
-        yield from _epoch(data, epoch, skipped)
-        epoch, skipped = epoch + 1, 0
+    for first in itertools.count(epoch, _EPOCHS):
+        yield from _epochs(data, range(first, first + _EPOCHS), skipped)
+        skipped = 0
 
 
 def evaluation_batches(
@@ -105,23 +110,40 @@ def evaluation_sequences(
     )
 
 
-def _epoch(data: TrainingData, epoch: int, skipped: int) -> tf.data.Dataset:
-    order_seed, view_seed = np.random.SeedSequence(
-        (data.seed, epoch)
-    ).generate_state(2)
+def _epochs(
+    data: TrainingData, epochs: Sequence[int], skipped: int
+) -> tf.data.Dataset:
+    """All batches of consecutive epochs but the first `skipped` ones."""
+    seeds = np.array(
+        [
+            np.random.SeedSequence((data.seed, epoch)).generate_state(2)
+            for epoch in epochs
+        ],
+        np.int64,
+    )
 
-    def to_view(index: tf.Tensor, serialized: tf.Tensor) -> Batch:
+    def in_order(seed: tf.Tensor) -> tf.data.Dataset:
+        """(view seed, place in the epoch, record), without what is left."""
+        buffer = min(data.shuffle_buffer, data.num_examples)
+        return (
+            _serialized(data.files)
+            .shuffle(buffer, seed=seed[0])
+            .take(data.steps_per_epoch * data.batch_size)
+            .enumerate()
+            .map(lambda index, serialized: (seed[1], index, serialized))
+        )
+
+    def to_view(
+        seed: tf.Tensor, index: tf.Tensor, serialized: tf.Tensor
+    ) -> Batch:
         record = tf.io.parse_single_example(serialized, records.FEATURES)
-        seed = tf.stack([tf.cast(int(view_seed), tf.int64), index])
         example = data.decode(record["encoded"])
-        return Batch(data.view(example, seed), record["label"])
+        view = data.view(example, tf.stack([seed, index]))
+        return Batch(view, record["label"])
 
     return (
-        _serialized(data.files)
-        .shuffle(
-            min(data.shuffle_buffer, data.num_examples), seed=int(order_seed)
-        )
-        .enumerate()
+        tf.data.Dataset.from_tensor_slices(seeds)
+        .flat_map(in_order)
         .skip(skipped * data.batch_size)
         .map(to_view, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(data.batch_size, drop_remainder=True)
