@@ -16,6 +16,7 @@ _STATES = {
     mlmd.Execution.CACHED: "cached",
     mlmd.Execution.RUNNING: "running",
 }
+_WRITTEN = {mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,25 @@ def last_run(
     return found
 
 
+def seconds_to_make(
+    connection: mlmd.ConnectionConfig, components: Mapping[str, ComponentRun]
+) -> dict[str, float]:
+    """Seconds of the executions that made the outputs, by component.
+
+    Those of the run itself, and of earlier ones where it was cached.
+    """
+    store = metadata_store.MetadataStore(connection)
+    seconds = {}
+    for name, run in components.items():
+        events = store.get_events_by_artifact_ids(
+            [artifact["id"] for artifact in run.outputs]
+        )
+        makers = {e.execution_id for e in events if e.type in _WRITTEN}
+        found = store.get_executions_by_id([min(makers)]) if makers else []
+        seconds[name] = _seconds(found[0]) if found else run.seconds
+    return seconds
+
+
 def _component_run(
     store: metadata_store.MetadataStore,
     execution: mlmd.Execution,
@@ -105,7 +125,7 @@ def _component_run(
     peak: Callable[[float, float], float | None],
 ) -> ComponentRun:
     start = execution.create_time_since_epoch / 1000
-    end = execution.last_update_time_since_epoch / 1000
+    seconds = _seconds(execution)
     events = store.get_events_by_execution_ids([execution.id])
     artifacts = store.get_artifacts_by_id({e.artifact_id for e in events})
     by_id = {artifact.id: artifact for artifact in artifacts}
@@ -125,12 +145,17 @@ def _component_run(
     return ComponentRun(
         component=name,
         state=_STATES.get(execution.last_known_state, "failed"),
-        seconds=round(end - start, 3),
+        seconds=seconds,
         started=start,
-        peak_mib=peak(start, end),
+        peak_mib=peak(start, start + seconds),
         inputs=listed({mlmd.Event.INPUT, mlmd.Event.INTERNAL_INPUT}),
-        outputs=listed({mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT}),
+        outputs=listed(_WRITTEN),
     )
+
+
+def _seconds(execution: mlmd.Execution) -> float:
+    start = execution.create_time_since_epoch
+    return (execution.last_update_time_since_epoch - start) / 1000
 
 
 def _node_name(store: metadata_store.MetadataStore, execution: int) -> str:

@@ -149,7 +149,7 @@ def test_classic_features_are_paired_from_the_first_label_on(ran):
 
     experiment, directory, _, _ = ran
     files = records.record_files(directory / "records", "test")
-    splits = probing_sequences._Splits(experiment, files, files)
+    splits = probing_sequences.Splits(experiment, files, files)
 
     def numbered(samples):
         bands = probing_sequences._classic(16_000)(samples)["log_mel"]

@@ -117,4 +117,6 @@ def _add_step(added: Any) -> None:
 BENCHES: tuple[Callable[[Any], None], ...] = (
     _add_step,
     benching_io.add_data,
+    benching_io.add_probe,
+    benching_io.add_pipeline,
 )

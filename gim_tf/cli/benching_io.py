@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gim_tf.cli import shared
-from gim_tf.cli.printing import print_bench
+from gim_tf.cli.printing import print_bench, say
 
 
 def data(options: argparse.Namespace) -> None:
@@ -16,7 +16,7 @@ def data(options: argparse.Namespace) -> None:
 
     found = measure(
         experiment,
-        options.output_dir and options.output_dir / "records",
+        _records(options),
         steps=options.steps,
         threads=options.threads,
     )
@@ -35,13 +35,7 @@ def add_data(added: Any) -> None:
         "--output-dir outputs/stl10 --steps 20",
     )
     shared.add_experiment(parser)
-    parser.add_argument(
-        "--output-dir",
-        type=Path,
-        metavar="DIR",
-        help="of `gim pretrain`: its records are read, or written if there "
-        "are none; not given: written for this alone",
-    )
+    _add_records(parser)
     parser.add_argument(
         "--steps",
         type=int,
@@ -50,6 +44,113 @@ def add_data(added: Any) -> None:
         help="that are timed, after as many to warm up; 40 by default",
     )
     shared.add_bench(parser)
+
+
+def probe(options: argparse.Namespace) -> None:
+    """Times the parts of a probe."""
+    experiment = shared.resolved(options)
+    from gim_tf.bench.probe import measure
+
+    found = measure(experiment, _records(options), threads=options.threads)
+    rows = [
+        {
+            "part": part["part"],
+            "module": part["module"] or "all",
+            "seconds": f"{part['seconds']:.2f}",
+            "examples": part["examples"],
+            "a second": f"{part['examples_per_second']:.0f}",
+        }
+        for part in found["parts"]
+    ]
+    print_bench(found, rows, only_json=options.json)
+
+
+def add_probe(added: Any) -> None:
+    """`gim bench probe`."""
+    parser = shared.verb(
+        added,
+        "probe",
+        probe,
+        "seconds of each part of a probe: features, and every head",
+        "gim bench probe --experiment fashion_mnist_gim --set probe.epochs=2",
+        "gim bench probe --experiment flite_gim --output-dir outputs/lib",
+    )
+    shared.add_experiment(parser)
+    _add_records(parser)
+    shared.add_bench(parser)
+
+
+def pipeline(options: argparse.Namespace) -> None:
+    """Tells the seconds of a run's components, of a new run if asked for."""
+    if options.experiment is not None:
+        experiment = shared.resolved(options)
+        say("Loading TFX (about half a minute) ...")
+        from pipelines import local_runner
+
+        local_runner.run(experiment, str(options.output_dir), report=say)
+    from pipelines.costs import costs
+
+    found = costs(options.output_dir)
+    rows = [
+        {
+            "component": one["component"],
+            "state": one["state"],
+            "seconds": f"{one['seconds']:.2f}",
+            "when it ran": f"{one['made_in_s']:.2f}",
+        }
+        for one in found["components"]
+    ]
+    last = {
+        "between them": found["between_s"],
+        "all": found["seconds"],
+    }
+    rows += [
+        {
+            "component": name,
+            "state": "",
+            "seconds": f"{seconds:.2f}",
+            "when it ran": "",
+        }
+        for name, seconds in last.items()
+    ]
+    print_bench(found, rows, only_json=options.json)
+
+
+def add_pipeline(added: Any) -> None:
+    """`gim bench pipeline`."""
+    parser = shared.verb(
+        added,
+        "pipeline",
+        pipeline,
+        "seconds of each component of a pipeline's last run",
+        "gim bench pipeline --output-dir outputs/first",
+        "gim bench pipeline --output-dir outputs/new --experiment "
+        "fashion_mnist_gim --set training.num_steps=30",
+    )
+    shared.add_experiment(parser, required=False)
+    parser.add_argument(
+        "--output-dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="of `gim run`; with --experiment it is run there first",
+    )
+    shared.add_json(parser)
+
+
+def _add_records(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output-dir",
+        type=Path,
+        metavar="DIR",
+        help="of `gim pretrain`: its records are read, or written if there "
+        "are none; not given: written for this alone",
+    )
+
+
+def _records(options: argparse.Namespace) -> Path | None:
+    directory: Path | None = options.output_dir
+    return directory / "records" if directory else None
 
 
 def _data_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:

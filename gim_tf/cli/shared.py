@@ -28,10 +28,15 @@ def verb(
     return parser
 
 
-def add_experiment(parser: argparse.ArgumentParser) -> None:
+def add_experiment(
+    parser: argparse.ArgumentParser, *, required: bool = True
+) -> None:
     """The options that resolve an experiment."""
     parser.add_argument(
-        "--experiment", required=True, metavar="NAME", help="see `experiments`"
+        "--experiment",
+        required=required,
+        metavar="NAME",
+        help="see `experiments`",
     )
     parser.add_argument(
         "--data", metavar="PATH", help="same as --set data.path=PATH"
@@ -122,6 +127,11 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="in and between operations; 0: one a core (default)",
     )
+    add_json(parser)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json` of a bench."""
     parser.add_argument(
         "--json", action="store_true", help="only the line for machines"
     )

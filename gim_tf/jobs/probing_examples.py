@@ -33,14 +33,14 @@ def probe_examples(
     test_files: Sequence[str],
 ) -> Probed:
     """Probes every module of a loaded export; see `gim_tf.jobs.probe`."""
-    splits = _Splits(experiment, train_files, test_files)
+    splits = Splits(experiment, train_files, test_files)
     trained = splits.represent(signature_function(encoder, "grid"))
     _LOG.info("Probing %d modules.", len(trained.train.pooled))
     scores = score_modules(*trained, splits.settings)
     trained = trained.without_grid()  # hundreds of MB, if not GB
     _LOG.info("Probing the untrained control and raw inputs.")
     control = score_modules(
-        *splits.represent(_untrained(experiment)), splits.settings
+        *splits.represent(untrained(experiment)), splits.settings
     )
     raw = score_modules(
         *splits.represent(_raw, with_grid=False), splits.settings
@@ -69,15 +69,18 @@ def probe_examples(
     )
 
 
-class _TrainTest(NamedTuple):
+class TrainTest(NamedTuple):
+    """Both splits by one encoder."""
+
     train: Representations
     test: Representations
 
-    def without_grid(self) -> "_TrainTest":
-        return _TrainTest(*(split._replace(grid={}) for split in self))
+    def without_grid(self) -> "TrainTest":
+        """Without the unpooled features."""
+        return TrainTest(*(split._replace(grid={}) for split in self))
 
 
-class _Splits:
+class Splits:
     """The labelled splits, encoded as often as there are encoders."""
 
     def __init__(
@@ -117,15 +120,16 @@ class _Splits:
 
     def represent(
         self, encode: EncodeGrid, *, with_grid: bool = True
-    ) -> _TrainTest:
+    ) -> TrainTest:
+        """Features of both splits; the grid only where it is probed."""
         with_grid = with_grid and self._with_grid
-        return _TrainTest(
+        return TrainTest(
             collect(encode, self._train, with_grid=with_grid),
             collect(encode, self._test, with_grid=with_grid),
         )
 
 
-def _untrained(experiment: Experiment) -> EncodeGrid:
+def untrained(experiment: Experiment) -> EncodeGrid:
     """The same stack as it was before its first step."""
     stack = build.build_stack(experiment)
     to_grid = build.build_preprocess(experiment).to_grid

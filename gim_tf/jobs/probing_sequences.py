@@ -50,7 +50,21 @@ from gim_tf.probes.sequences import (
 _LOG = logging.getLogger(__name__)
 # Rows of all modules of the paper's network take 3.4 GB at 300,000 frames.
 _MAX_FRAMES = 300_000
-_TRAINED, _UNTRAINED, _CLASSIC = "trained", "untrained", "classic"
+_TRAINED, UNTRAINED, _CLASSIC = "trained", "untrained", "classic"
+
+
+class Measure(NamedTuple):
+    """How one task is measured.
+
+    Attributes:
+      collect: (kind of encoder, encoder) -> rows of both splits.
+      score: rows of both splits -> what was found, by name of the features.
+      names: of the classes.
+    """
+
+    collect: Callable[[str, EncodeFrames], tuple[Rows, Rows]]
+    score: Callable[[Rows, Rows], Mapping[str, Any]]
+    names: Many[str]
 
 
 class _Task(NamedTuple):
@@ -69,23 +83,25 @@ def probe_sequences(
     test_files: Many[str],
 ) -> Probed:
     """Probes every module of a loaded export; see `gim_tf.jobs.probe`."""
-    splits = _Splits(experiment, train_files, test_files)
+    splits = Splits(experiment, train_files, test_files)
     encoders = {
         _TRAINED: _exported(encoder),
-        _UNTRAINED: _untrained(experiment),
+        UNTRAINED: untrained(experiment),
         _CLASSIC: _classic(splits.view.sample_rate),
     }
-    run = {"phone": _probe_frames, "speaker": _probe_windows}
     found = {}
     for task in splits.probe.tasks:
         _LOG.info("Probing the task %s.", task)
-        found[task] = run[task](splits, encoders)
+        found[task] = _probed(encoders, measured(splits, task))
     shown = found.get("speaker") or next(iter(found.values()))
     names = shown.results["class_names"]
+    features = shown.rows.features
+    if "speaker" in found:
+        features = {name: means(x) for name, x in features.items()}
     return Probed(
         tasks={name: task.results for name, task in found.items()},
         save=_saver(splits, found),
-        features=shown.rows.features,
+        features=features,
         metadata={
             "class": [names[label] for label in shown.rows.labels],
             "recording": [str(index) for index in shown.rows.recordings],
@@ -95,7 +111,7 @@ def probe_sequences(
     )
 
 
-class _Splits:
+class Splits:
     """The recordings of both splits, and the settings of their probes."""
 
     def __init__(
@@ -169,47 +185,32 @@ class _Splits:
         )
 
 
-def _probe_frames(
-    splits: _Splits, encoders: Mapping[str, EncodeFrames]
-) -> _Task:
-    names, probe = splits.data.frame_names, splits.probe
-    fit = splits.fit(probe.phone, len(names))
-    return _probed(
-        encoders,
-        splits.frames,
-        lambda train, test: score_frames(
-            train, test, fit, folds=probe.voice_folds
-        ),
-        names,
-    )
-
-
-def _probe_windows(
-    splits: _Splits, encoders: Mapping[str, EncodeFrames]
-) -> _Task:
-    names = splits.data.class_names
-    fit = splits.fit(splits.probe.speaker, len(names))
-    task = _probed(
-        encoders,
+def measured(splits: Splits, task: str) -> Measure:
+    """How a task, "phone" or "speaker", is measured."""
+    data, probe = splits.data, splits.probe
+    if task == "phone":
+        of_frames = splits.fit(probe.phone, len(data.frame_names))
+        return Measure(
+            splits.frames,
+            lambda train, test: score_frames(
+                train, test, of_frames, folds=probe.voice_folds
+            ),
+            data.frame_names,
+        )
+    of_windows = splits.fit(probe.speaker, len(data.class_names))
+    return Measure(
         splits.windows,
-        lambda train, test: score_windows(train, test, fit),
-        names,
+        lambda train, test: score_windows(train, test, of_windows),
+        data.class_names,
     )
-    pooled = {name: means(x) for name, x in task.rows.features.items()}
-    return task._replace(rows=task.rows._replace(features=pooled))
 
 
-def _probed(
-    encoders: Mapping[str, EncodeFrames],
-    collect: Callable[[str, EncodeFrames], tuple[Rows, Rows]],
-    score: Callable[[Rows, Rows], Mapping[str, Any]],
-    names: Many[str],
-) -> _Task:
+def _probed(encoders: Mapping[str, EncodeFrames], measure: Measure) -> _Task:
     """One task, on the features of the encoder and of its controls."""
     scores: dict[str, Mapping[str, Any]] = {}
     for kind, encode in encoders.items():
-        train, test = collect(kind, encode)
-        scores[kind] = score(train, test)
+        train, test = measure.collect(kind, encode)
+        scores[kind] = measure.score(train, test)
         if kind == _TRAINED:
             shown, num_train = test, len(train.labels)
             chance = majority_top1(train.labels, test.labels)
@@ -217,7 +218,7 @@ def _probed(
     modules = {
         name: {
             **found.accuracies(),
-            **_prefixed("untrained", scores[_UNTRAINED][name].accuracies()),
+            **_prefixed("untrained", scores[UNTRAINED][name].accuracies()),
         }
         for name, found in scores[_TRAINED].items()
     }
@@ -231,7 +232,7 @@ def _probed(
         predicted=last.predicted,
         labels=shown.labels,
         num_train=num_train,
-        class_names=names,
+        class_names=measure.names,
     )
     return _Task(results, last.head, last.predicted, shown)
 
@@ -253,7 +254,7 @@ def _exported(encoder: Any) -> EncodeFrames:
     return lambda samples: frames_only(encode(samples))
 
 
-def _untrained(experiment: Experiment) -> EncodeFrames:
+def untrained(experiment: Experiment) -> EncodeFrames:
     """The same stack as it was before its first step."""
     frames = build.build_frames(experiment, build.build_stack(experiment))
     to_grid = build.build_preprocess(experiment).to_grid
@@ -272,7 +273,7 @@ def _classic(sample_rate: int) -> EncodeFrames:
     }
 
 
-def _saver(splits: _Splits, found: Mapping[str, _Task]) -> Save:
+def _saver(splits: Splits, found: Mapping[str, _Task]) -> Save:
     def head(task: str) -> Head | None:
         if task not in found:
             return None
@@ -300,7 +301,7 @@ def _saver(splits: _Splits, found: Mapping[str, _Task]) -> Save:
 
 
 def _pictures(
-    experiment: Experiment, splits: _Splits, found: Mapping[str, _Task]
+    experiment: Experiment, splits: Splits, found: Mapping[str, _Task]
 ) -> dict[str, bytes]:
     """The first labelled test recording, and what the probe takes it for."""
     if "phone" not in found:

@@ -69,6 +69,23 @@ def fit(
     )
 
 
+def nearest(
+    name: str,
+    train: Representations,
+    test: Representations,
+    settings: ProbeSettings,
+) -> np.ndarray:
+    """`knn_predict` of one module's pooled features: [n] int64."""
+    return knn_predict(
+        train.pooled[name],
+        train.labels,
+        test.pooled[name],
+        num_classes=settings.num_classes,
+        k=settings.knn_k,
+        temperature=settings.knn_temperature,
+    )
+
+
 def _score(
     name: str,
     train: Representations,
@@ -81,14 +98,7 @@ def _score(
     if name in train.grid:
         grid_head = fit(train.grid[name], train.labels, settings)
         on_grid = top1(grid_head.predict(test.grid[name]), test.labels)
-    neighbours = knn_predict(
-        train.pooled[name],
-        train.labels,
-        test.pooled[name],
-        num_classes=settings.num_classes,
-        k=settings.knn_k,
-        temperature=settings.knn_temperature,
-    )
+    neighbours = nearest(name, train, test, settings)
     return ModuleScores(
         linear_top1=top1(predicted, test.labels),
         linear_grid_top1=on_grid,

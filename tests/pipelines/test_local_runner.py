@@ -161,6 +161,20 @@ def test_a_second_run_is_cached(first, small):
     assert second.summary["pushed_to"] == first.summary["pushed_to"]
 
 
+def test_the_bench_tells_what_a_cached_run_took_and_would_take(first, small):
+    from pipelines.costs import costs
+
+    again = run(small, first.output_dir)
+    found = costs(first.output_dir)
+    made = {one["component"]: one for one in found["components"]}
+    assert list(made) == [one.component for one in again.components]
+    assert made["Trainer"]["state"] == "cached"
+    trained = next(c for c in first.components if c.component == "Trainer")
+    assert made["Trainer"]["made_in_s"] == trained.seconds
+    busy = sum(one["seconds"] for one in found["components"])
+    assert found["seconds"] == pytest.approx(busy + found["between_s"])
+
+
 def test_a_rollback_is_not_undone(first, small, tmp_path):
     pushed = Path(first.summary["pushed_to"])
     shutil.move(pushed, tmp_path / "aside")
