@@ -32,6 +32,13 @@ def test_help_names_every_verb_with_examples(capsys):
         assert "examples:\n  gim" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("bench", ["data", "probe", "pipeline"])
+def test_every_bench_has_examples(capsys, bench):
+    with pytest.raises(SystemExit):
+        cli.main(["bench", bench, "--help"])
+    assert f"examples:\n  gim bench {bench}" in capsys.readouterr().out
+
+
 def test_experiments_lists_all_of_them(capsys):
     assert cli.main(["experiments", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
