@@ -75,6 +75,12 @@ class GoldenError(GimError, ValueError):
     exit_code = 1
 
 
+class BenchError(GimError):
+    """A process that measures something did not end well."""
+
+    exit_code = 1
+
+
 class NotBlessedError(GimError):
     """The run finished, but its encoder did not pass the quality gate."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gim_tf.cli import benching_io, shared
-from gim_tf.cli.printing import print_bench
+from gim_tf.cli.printing import print_bench, say
 
 
 def add_bench(added: Any) -> None:
@@ -37,6 +37,59 @@ def step(options: argparse.Namespace) -> None:
         return
     found = measure(plan, steps=options.steps, threads=options.threads)
     print_bench(found, _step_rows(found), only_json=options.json)
+
+
+def memory(options: argparse.Namespace) -> None:
+    """Measures a family of experiments, each in a process of its own."""
+    experiment = shared.resolved(options)
+    from gim_tf.bench.memory import measure
+
+    found = measure(
+        experiment, steps=options.steps, threads=options.threads, report=say
+    )
+    rows = [
+        {
+            "step": row["variant"],
+            "peak MiB": f"{row['peak_mib_above_import']:.0f}",
+            "of supervised": f"{row['of_supervised']:.2f}",
+            "kept MiB": f"{row['kept_mib']:.1f}",
+            "of supervised's": f"{row['kept_of_supervised']:.2f}",
+            "s a step": f"{row['wall_s']['median']:.3f}",
+            "parameters": f"{row['parameters']:,}",
+        }
+        for row in found["rows"]
+    ]
+    print_bench(found, rows, only_json=options.json)
+
+
+def depth(options: argparse.Namespace) -> None:
+    """Measures stacks of more and more equal modules."""
+    from gim_tf.bench.depth import measure
+
+    found = measure(
+        options.modules,
+        batch_size=options.batch_size,
+        steps=options.steps,
+        threads=options.threads,
+        report=say,
+    )
+    rows = [
+        {
+            "modules": row["modules"],
+            "step": row["variant"],
+            "s a step": f"{row['wall_s']['median']:.3f}",
+            "parameters": f"{row['parameters']:,}",
+            "peak MiB": f"{row['peak_mib_above_import']:.0f}",
+            "without parameters": f"{row['activations_mib']:.0f}",
+            "kept MiB": f"{row['kept_mib']:.1f}",
+        }
+        for row in found["rows"]
+    ]
+    print_bench(found, rows, only_json=options.json)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
 
 
 def _reply(line: str) -> None:
@@ -76,12 +129,7 @@ def _add_step(added: Any) -> None:
     )
     shared.add_experiment(parser)
     shared.add_bench(parser)
-    parser.add_argument(
-        "--batch-size",
-        type=int,
-        metavar="N",
-        help="same as --set training.batch_size=N",
-    )
+    _add_batch_size(parser)
     parser.add_argument(
         "--schedule",
         choices=("simultaneous", "sequential"),
@@ -98,13 +146,7 @@ def _add_step(added: Any) -> None:
     parser.add_argument(
         "--module", type=int, metavar="M", help="train that one alone, from 1"
     )
-    parser.add_argument(
-        "--steps",
-        type=int,
-        default=6,
-        metavar="N",
-        help="that are timed, after 2 to warm up; 6 by default",
-    )
+    _add_steps(parser, 6)
     parser.add_argument(
         "--interactive",
         action="store_true",
@@ -113,9 +155,73 @@ def _add_step(added: Any) -> None:
     )
 
 
+def _add_memory(added: Any) -> None:
+    parser = shared.verb(
+        added,
+        "memory",
+        memory,
+        "memory of a step: supervised, CPC, summed loss, freed tapes, modules",
+        "gim bench memory --batch-size 4",
+        "gim bench memory --experiment librispeech_gim --batch-size 2",
+    )
+    parser.add_argument(
+        "--experiment",
+        default="stl10_gim",
+        metavar="NAME",
+        help="of stl10_* or librispeech_*, with modules; stl10_gim by default",
+    )
+    shared.add_set(parser)
+    shared.add_bench(parser)
+    _add_batch_size(parser)
+    _add_steps(parser, 3)
+
+
+def _add_depth(added: Any) -> None:
+    parser = shared.verb(
+        added,
+        "depth",
+        depth,
+        "memory and seconds of a step against the number of modules",
+        "gim bench depth --modules 1,2,5,10,20,50,100",
+    )
+    parser.add_argument(
+        "--modules",
+        type=_numbers,
+        default=(1, 2, 5, 10, 20),
+        metavar="N,N,...",
+        help="1,2,5,10,20 by default",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=16, metavar="N", help="16 by default"
+    )
+    shared.add_bench(parser)
+    _add_steps(parser, 3)
+
+
+def _add_batch_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="same as --set training.batch_size=N",
+    )
+
+
+def _add_steps(parser: argparse.ArgumentParser, default: int) -> None:
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=default,
+        metavar="N",
+        help=f"that are timed, after 2 to warm up; {default} by default",
+    )
+
+
 # What adds one sub-verb each, in the order of `gim bench --help`.
 BENCHES: tuple[Callable[[Any], None], ...] = (
     _add_step,
+    _add_memory,
+    _add_depth,
     benching_io.add_data,
     benching_io.add_probe,
     benching_io.add_pipeline,

@@ -59,12 +59,12 @@ def add_experiment(
 
 
 def resolved(options: argparse.Namespace) -> Experiment:
-    """The experiment that the options of `add_experiment` describe."""
+    """The experiment that these options describe, as many as there are."""
     overrides = list(options.set)
-    if options.data is not None:
+    if getattr(options, "data", None) is not None:
         overrides.append(f"data.path={options.data!r}")
     for flag in ("resample", "downmix"):
-        if getattr(options, flag):
+        if getattr(options, flag, False):
             overrides.append(f"data.{flag}=true")
     for name in ("seed", "batch_size", "schedule"):
         value = getattr(options, name, None)
