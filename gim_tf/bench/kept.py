@@ -106,10 +106,27 @@ def _bytes(tensor: tf.Tensor) -> int:
 
 
 def _stacked_bytes(tensor: tf.Tensor) -> int:
-    """A list of tensors; 0 unless a loop has pushed an element each trip."""
+    """A list of tensors; 0 unless a loop has pushed an element each trip.
+
+    What the loop reads but does not change is one buffer in all trips, or a
+    weight.
+    """
     if not is_loop(tensor.op):
         return 0
-    made = loop_body(tensor.op).outputs[tensor.value_index]
-    if made.op.type != "TensorListPushBack":
+    pushed = loop_body(tensor.op).outputs[tensor.value_index].op
+    if pushed.type != "TensorListPushBack":
         return 0
-    return trips(tensor.op) * _bytes(made.op.inputs[1])
+    (root,) = _roots(pushed.inputs[1:], ())
+    if root.op.type in _WEIGHTS:
+        return 0
+    return _bytes(root) * (1 if _is_constant(root) else trips(tensor.op))
+
+
+def _is_constant(tensor: tf.Tensor) -> bool:
+    """Whether a loop passes a tensor of its body on as it came."""
+    graph = tensor.graph
+    fed = [other.ref() for other in graph.inputs]
+    if tensor.ref() not in fed:
+        return False
+    passed = graph.outputs[fed.index(tensor.ref())]
+    return next(_roots([passed], ())).ref() == tensor.ref()

@@ -26,11 +26,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def set_threads(threads: int) -> int:
+def set_threads(threads: int | None) -> int:
     """Threads in and between operations, before TensorFlow runs any.
 
     Args:
-      threads: 0: one a core.
+      threads: 0: one a core; None: as they are, in a process that has run
+        something.
 
     Returns:
       How many there will be.
@@ -38,6 +39,8 @@ def set_threads(threads: int) -> int:
     Raises:
       ConfigError: below 0, or TensorFlow has run something with others.
     """
+    if threads is None:
+        return tf.config.threading.get_intra_op_parallelism_threads() or cores()
     if threads < 0:
         raise ConfigError(f"--threads must be 0 or more, received {threads}.")
     threads = threads or cores()

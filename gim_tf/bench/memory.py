@@ -17,7 +17,13 @@ from gim_tf.errors import ConfigError
 
 SUPERVISED = "end-to-end supervised"
 # What of each variant's step goes into its row.
-_KEPT = ("peak_mib_above_import", "kept_mib", "wall_s", "cpu_s", "parameters")
+_KEPT = (
+    "peak_mib_above_import",
+    "kept_mib",
+    "wall_s",
+    "cpu_s",
+    "parameters",
+)
 
 
 class Variant(NamedTuple):

@@ -22,7 +22,7 @@ def measure(
     plan: Plan,
     *,
     steps: int,
-    threads: int = 0,
+    threads: int | None = 0,
     gemm: Callable[[], float] | None = gemm_gflops,
 ) -> dict[str, Any]:
     """Runs a plan in this process, which has built nothing before.
@@ -37,9 +37,9 @@ def measure(
     Returns:
       What a step costs, ready for JSON: "wall_s" and "cpu_s" (median, min and
       max over the steps), "examples_per_second" (by the median),
-      "peak_mib_above_import" (largest resident set, the graph's count
-      excluded, above that of the imported libraries), "flops_per_step",
-      "kept_mib" (see `gim_tf.bench.kept`), "gemm_gflops", "gemm_fraction".
+      "peak_mib_above_import" (largest resident set above that of the imported
+      libraries: weights, Adam's moments, graphs and all), "kept_mib" (see
+      `gim_tf.bench.kept`), "flops_per_step", "gemm_gflops", "gemm_fraction".
     """
     _at_least_one(steps)
     imported = machine.resident_mib()
@@ -83,7 +83,7 @@ def serve(
     commands: Iterable[str],
     reply: Callable[[str], None],
     *,
-    threads: int = 0,
+    threads: int | None = 0,
 ) -> None:
     """Steps on request, so that a driver can alternate two programs.
 

@@ -80,7 +80,8 @@ def depth(options: argparse.Namespace) -> None:
             "s a step": f"{row['wall_s']['median']:.3f}",
             "parameters": f"{row['parameters']:,}",
             "peak MiB": f"{row['peak_mib_above_import']:.0f}",
-            "without parameters": f"{row['activations_mib']:.0f}",
+            "without parameters": f"{row['beyond_parameters_mib']:.0f}",
+            "by the batch": f"{row['activations_mib']:.1f}",
             "kept MiB": f"{row['kept_mib']:.1f}",
         }
         for row in found["rows"]
