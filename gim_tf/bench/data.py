@@ -46,7 +46,9 @@ def measure(
     """
     if steps < 1:
         raise ConfigError(f"--steps must be 1 or more, received {steps}.")
-    threads = machine.set_threads(threads)
+    threads = machine.set_threads(
+        threads, in_turn=experiment.training.operations_in_turn
+    )
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(records or f"{scratch}/records")
         jobs.ingest(experiment, directory)

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from gim_tf.errors import ConfigError
+from gim_tf.training.threads import run_operations_in_turn
 
 
 def describe() -> dict[str, Any]:
@@ -26,12 +27,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def set_threads(threads: int | None) -> int:
+def set_threads(threads: int | None, *, in_turn: bool = False) -> int:
     """Threads in and between operations, before TensorFlow runs any.
 
     Args:
       threads: 0: one a core; None: as they are, in a process that has run
         something.
+      in_turn: one between operations, see `gim_tf.training.threads`.
 
     Returns:
       How many there will be.
@@ -52,6 +54,8 @@ def set_threads(threads: int | None) -> int:
             "--threads must be set before TensorFlow runs anything; start "
             "`gim bench` in a process of its own."
         ) from error
+    if in_turn:
+        run_operations_in_turn()
     return threads
 
 

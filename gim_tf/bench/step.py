@@ -43,7 +43,9 @@ def measure(
     """
     _at_least_one(steps)
     imported = machine.resident_mib()
-    threads = machine.set_threads(threads)
+    threads = machine.set_threads(
+        threads, in_turn=plan.experiment.training.operations_in_turn
+    )
     stepper = _warm(plan)
     times = [timed(stepper.step) for _ in range(steps)]
     peak = machine.peak_mib() - imported
@@ -95,7 +97,9 @@ def serve(
       ConfigError: another command.
     """
     imported = machine.resident_mib()
-    machine.set_threads(threads)
+    machine.set_threads(
+        threads, in_turn=plan.experiment.training.operations_in_turn
+    )
     stepper = _warm(plan)
     ready = {
         "ready": 1,

@@ -328,6 +328,8 @@ class TrainingConfig:
       deterministic: bit-identical results for a seed on one machine.
       recompute_groups: above 1, a module's activations are computed twice
         instead of kept, in as many groups of a batch: less memory, more time.
+      operations_in_turn: on processors, one operation at a time uses all
+        cores: less memory, more time; see `gim_tf.training.threads`.
     """
 
     num_steps: int
@@ -341,6 +343,7 @@ class TrainingConfig:
     checkpoint_every: int = 200
     deterministic: bool = True
     recompute_groups: int = 1
+    operations_in_turn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

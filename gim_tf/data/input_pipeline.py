@@ -7,6 +7,7 @@ before they are decoded: nothing but the step needs to be saved.
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -149,7 +150,15 @@ def _epochs(
         .batch(data.batch_size, drop_remainder=True)
         .map(lambda batch: Batch(data.to_grid(batch.x), batch.labels))
         .prefetch(tf.data.AUTOTUNE)
+        .with_options(_own_threads())
     )
+
+
+def _own_threads() -> tf.data.Options:
+    """Threads beside those of training, where one operation runs at a time."""
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = len(os.sched_getaffinity(0))
+    return options
 
 
 def _serialized(files: Sequence[str]) -> tf.data.TFRecordDataset:

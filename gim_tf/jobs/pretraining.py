@@ -22,6 +22,7 @@ from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.loop import LogLine, LoopSettings, train
 from gim_tf.training.run_directory import RunDirectory
 from gim_tf.training.summaries import ScalarWriter
+from gim_tf.training.threads import run_operations_in_turn
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ def pretrain(
       TrainingError: a loss or gradient is not finite.
       InterruptedRunError: SIGTERM or SIGINT; saved.
     """
+    if experiment.training.operations_in_turn:
+        run_operations_in_turn()
     run = RunDirectory(run_dir)
     with run.locked():
         data = build.build_training_data(
