@@ -51,6 +51,7 @@ WEIGHT_SOURCES = (
     "jobs/pretraining.py",
     "losses",
     "module.py",
+    "recomputation.py",
     "shapes.py",
     "stack.py",
     "training",

@@ -192,8 +192,13 @@ def test_T5_other_settings_are_refused_by_key(  # noqa: N802
     changed = config.resolve(tiny, ["training.learning_rate=0.5"])
     with pytest.raises(CheckpointError, match=r"training\.learning_rate"):
         pretrain(changed, tiny_records, directory)
-    probed = config.resolve(tiny, ["probe.epochs=7"])
-    pretrain(probed, tiny_records, directory)
+    for harmless in (
+        "probe.epochs=7",
+        "training.recompute_groups=2",
+        "training.operations_in_turn=true",
+    ):
+        again = config.resolve(tiny, [harmless])
+        pretrain(again, tiny_records, directory)
 
 
 def test_T6_a_second_run_in_one_directory_stops_at_once(  # noqa: N802

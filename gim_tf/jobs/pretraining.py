@@ -27,6 +27,10 @@ from gim_tf.training.threads import run_operations_in_turn
 _LOG = logging.getLogger(__name__)
 
 
+_MEMORY_SETTINGS = ("recompute_groups", "operations_in_turn")
+"""Of `TrainingConfig`: they change weights by rounding only."""
+
+
 def pretrain(
     experiment: Experiment,
     files: Sequence[str],
@@ -101,7 +105,10 @@ def pretrain(
 
 
 def deciding(experiment: Experiment) -> dict[str, Any]:
-    """What decides the weights: neither the probes nor prose."""
+    """What decides the weights: no probes, no prose, no trade for memory.
+
+    A run that needs too much memory can go on with other settings of it.
+    """
     deciding = dataclasses.replace(
         experiment,
         summary="",
@@ -110,7 +117,10 @@ def deciding(experiment: Experiment) -> dict[str, Any]:
         probe=ProbeConfig(),
         blessing=BlessingConfig(),
     )
-    return config.to_dict(deciding)
+    settings = config.to_dict(deciding)
+    for name in _MEMORY_SETTINGS:
+        del settings["training"][name]
+    return settings
 
 
 class _Log:
