@@ -144,7 +144,7 @@ def test_the_evaluator_agrees_with_the_probe(first):
         assert one["examples"] == 10
 
 
-def test_what_was_probed_is_what_is_served(first):
+def test_S6_what_was_probed_is_what_is_served(first):  # noqa: N802
     pushed = Path(first.summary["pushed_to"])
     by_name = {c.component: c for c in first.components}
     probed = Path(by_name["LinearProbe"].output("probed")) / "Format-Serving"

@@ -49,7 +49,7 @@ def requests(directory):
         yield log.predict_log.request
 
 
-def test_each_signature_of_files_has_a_request_of_each_size(exported):
+def test_S4_each_signature_of_files_has_a_request_of_each_size(exported):  # noqa: N802
     directory, expected = exported
     found = {}
     for request in requests(directory):
