@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from gim_tf.cli.allocator import return_memory_early
 from gim_tf.cli.arguments import parser
 from gim_tf.errors import GimError, disk_error
 
@@ -22,7 +21,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     _quieten()
-    return_memory_early()
     try:
         options.verb(options)
     except GimError as error:
