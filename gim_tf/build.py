@@ -4,8 +4,9 @@ The only reader of `gim_tf.config` besides the leaves: everything it builds
 takes keyword arguments.
 """
 
+import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ from gim_tf.module import Chain, GIMModule
 from gim_tf.shapes import BatchApply, pool_time
 from gim_tf.stack import GIMStack, partition
 from gim_tf.training.adam import Adam
+from gim_tf.training.precision import loss_scaled
 from gim_tf.training.schedules import Phase, phases
 from gim_tf.training.trainer import GIMTrainer
 
@@ -66,6 +68,8 @@ class Preprocess(NamedTuple):
 def build_stack(
     experiment: Experiment,
     sampler: Callable[[int], NegativeSampler] | None = None,
+    *,
+    precision: str = "float32",
 ) -> GIMStack:
     """The built, untrained stack; its weights are a function of the seed.
 
@@ -73,28 +77,12 @@ def build_stack(
       experiment: decides everything.
       sampler: makes the source of negatives of each objective, from their
         number; None: what the experiment names.
+      precision: Keras' name of the dtype policy of all but the objectives,
+        whose sums and logarithms are float32 always.
     """
-    config = experiment.stack
-    seeds = initializers.seeds(experiment.training.seed)
-    blocks = _blocks(experiment, next(seeds))
-    objectives = [
-        _objective(experiment, next(seeds), sampler)
-        for _ in config.module_sizes
-    ]
-    modules = []
-    for index, group in enumerate(partition(blocks, config.module_sizes)):
-        end = sum(config.module_sizes[: index + 1])
-        modules.append(
-            GIMModule(
-                _encoder(config.encoder, group),
-                objectives[index],
-                _autoregressor(config, blocks[:end], index, next(seeds)),
-                representation=config.representation,
-                recompute_groups=experiment.training.recompute_groups,
-                name=f"module_{index + 1}",
-            )
-        )
-    stack = GIMStack(modules, name="stack")
+    with _layers_of(precision):
+        modules = _modules(experiment, sampler)
+        stack = GIMStack(modules, name="stack")
     _build_variables(stack, experiment)
     return stack
 
@@ -201,10 +189,12 @@ def build_training_data(
 def build_trainer(experiment: Experiment, stack: GIMStack) -> GIMTrainer:
     """One Adam a module, built before any step is traced."""
     training = experiment.training
-    optimizers = [
+    optimizers: list[keras.optimizers.Optimizer] = [
         Adam(training.learning_rate, epsilon=training.epsilon, name=name)
         for name in stack.module_names
     ]
+    if training.precision == "mixed_float16":
+        optimizers = [loss_scaled(optimizer) for optimizer in optimizers]
     return GIMTrainer(stack, optimizers)
 
 
@@ -240,6 +230,43 @@ def _views(experiment: Experiment) -> ModuleType:
     """The functions of the experiment's kind of view."""
     kinds = {PatchViewConfig: views, WindowViewConfig: windows}
     return kinds[type(experiment.view)]
+
+
+@contextlib.contextmanager
+def _layers_of(precision: str) -> Iterator[None]:
+    """Layers made inside have this dtype policy, unless they are given one."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _modules(
+    experiment: Experiment, sampler: Callable[[int], NegativeSampler] | None
+) -> list[GIMModule]:
+    config = experiment.stack
+    seeds = initializers.seeds(experiment.training.seed)
+    blocks = _blocks(experiment, next(seeds))
+    objectives = [
+        _objective(experiment, next(seeds), sampler)
+        for _ in config.module_sizes
+    ]
+    modules = []
+    for index, group in enumerate(partition(blocks, config.module_sizes)):
+        end = sum(config.module_sizes[: index + 1])
+        modules.append(
+            GIMModule(
+                _encoder(config.encoder, group),
+                objectives[index],
+                _autoregressor(config, blocks[:end], index, next(seeds)),
+                representation=config.representation,
+                recompute_groups=experiment.training.recompute_groups,
+                name=f"module_{index + 1}",
+            )
+        )
+    return modules
 
 
 def _blocks(experiment: Experiment, seed: int) -> list[keras.layers.Layer]:
@@ -325,6 +352,7 @@ def _objective(
             fan_in=config.fan_in,
             log_offset=config.log_offset,
             seed=seed,
+            dtype="float32",
             name="info_nce",
         )
     if isinstance(config, SupervisedConfig):
@@ -337,6 +365,7 @@ def _objective(
         return Supervised(
             num_classes=len(experiment.data.class_names),
             seed=seed,
+            dtype="float32",
             name="supervised",
         )
     raise ConfigError(f"No objective of kind {config.kind!r}.")

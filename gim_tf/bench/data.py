@@ -108,7 +108,10 @@ def _loop(
         experiment.training, schedule="simultaneous", num_steps=2 * steps
     )
     experiment = dataclasses.replace(experiment, training=training)
-    trainer = build.build_trainer(experiment, build.build_stack(experiment))
+    stack = build.build_stack(
+        experiment, precision=experiment.training.precision
+    )
+    trainer = build.build_trainer(experiment, stack)
     lines: list[LogLine] = []
     train(
         trainer,

@@ -50,7 +50,9 @@ class Stepper:
         if plan.experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
         experiment, batch = first_batch(plan.experiment)
-        self.stack = build.build_stack(experiment)
+        self.stack = build.build_stack(
+            experiment, precision=experiment.training.precision
+        )
         trainer = build.build_trainer(experiment, self.stack)
         self._calls: list[tuple[Any, tuple[Any, ...]]]
         if plan.loss == "summed":

@@ -18,14 +18,18 @@ def summed_step(
     """
     with tf.GradientTape() as tape:
         losses = []
-        for module in trainer.stack.gim_modules:
+        descended = []
+        for module, optimizer in zip(
+            trainer.stack.gim_modules, trainer.optimizers, strict=True
+        ):
             output = module(x, labels, training=True)
             losses.append(output.loss)
+            descended.append(optimizer.scale_loss(output.loss))
             x = output.z
-        total = tf.add_n(losses)
+        total = tf.add_n(descended)
     parts = [m.trainable_variables for m in trainer.stack.gim_modules]
     for optimizer, variables, gradients in zip(
         trainer.optimizers, parts, tape.gradient(total, parts), strict=True
     ):
         optimizer.apply(gradients, variables)
-    return total
+    return tf.add_n(losses)

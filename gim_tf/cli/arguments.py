@@ -55,6 +55,7 @@ def _add_run(added: Any) -> None:
     )
     shared.add_experiment(parser)
     shared.add_output(parser)
+    shared.add_trade(parser)
     shared.add_beam_args(parser)
     parser.add_argument(
         "--no-cache",
@@ -81,6 +82,7 @@ def _add_pretrain(added: Any) -> None:
     )
     shared.add_experiment(parser)
     shared.add_output(parser)
+    shared.add_trade(parser)
     shared.add_resume(parser)
 
 

@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from gim_tf.cli import benching_io, shared
@@ -37,6 +38,38 @@ def step(options: argparse.Namespace) -> None:
         return
     found = measure(plan, steps=options.steps, threads=options.threads)
     print_bench(found, _step_rows(found), only_json=options.json)
+
+
+def profile(options: argparse.Namespace) -> None:
+    """Records steps by operation, and draws the last one."""
+    experiment = shared.resolved(options)
+    from gim_tf.bench.stepper import Plan
+    from gim_tf.bench.timeline import profile as record
+
+    found = record(
+        Plan(experiment=experiment),
+        steps=options.steps,
+        threads=options.threads,
+    )
+    if options.output is not None:
+        options.output.write_bytes(found.picture())
+        say(f"The last step is drawn in {options.output}.")
+    result = {"experiment": experiment.name, **found.as_dict()}
+    rows = [
+        {"of a step": name, "ms": f"{ms:.1f}", "share": f"{ms / busy:.3f}"}
+        for busy in (result["busy_ms"],)
+        for name, ms in _profile_rows(result)
+    ]
+    print_bench(result, rows, only_json=options.json)
+
+
+def _profile_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    yield "wall time", found["wall_ms"]
+    yield "all operations, all threads", found["busy_ms"]
+    for module, passes in found["passes"].items():
+        for name, ms in passes.items():
+            yield f"{module} {name}" if module != "-" else name, ms
+    yield from found["kinds"].items()
 
 
 def memory(options: argparse.Namespace) -> None:
@@ -130,6 +163,7 @@ def _add_step(added: Any) -> None:
     )
     shared.add_experiment(parser)
     shared.add_bench(parser)
+    shared.add_trade(parser)
     _add_batch_size(parser)
     parser.add_argument(
         "--schedule",
@@ -153,6 +187,25 @@ def _add_step(added: Any) -> None:
         action="store_true",
         help="for a driver: after the warm-up, answer each line `step N` of "
         "standard input with a line of JSON",
+    )
+
+
+def _add_profile(added: Any) -> None:
+    parser = shared.verb(
+        added,
+        "profile",
+        profile,
+        "a step's milliseconds by operation and module, and its timeline",
+        "gim bench profile --experiment stl10_gim --batch-size 4 "
+        "--output timeline.png",
+    )
+    shared.add_experiment(parser)
+    shared.add_bench(parser)
+    shared.add_trade(parser)
+    _add_batch_size(parser)
+    _add_steps(parser, 3)
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="PNG of the last step"
     )
 
 
@@ -221,6 +274,7 @@ def _add_steps(parser: argparse.ArgumentParser, default: int) -> None:
 # What adds one sub-verb each, in the order of `gim bench --help`.
 BENCHES: tuple[Callable[[Any], None], ...] = (
     _add_step,
+    _add_profile,
     _add_memory,
     _add_depth,
     benching_io.add_data,

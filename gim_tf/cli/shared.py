@@ -8,6 +8,15 @@ from typing import Any
 from gim_tf import config, experiments
 from gim_tf.config import Experiment
 
+# The setting below `training` that each option stands for.
+_TRAINING = {
+    "seed": "seed",
+    "batch_size": "batch_size",
+    "schedule": "schedule",
+    "precision": "precision",
+    "recompute": "recompute_groups",
+}
+
 
 def verb(
     added: Any,
@@ -58,6 +67,23 @@ def add_experiment(
     add_set(parser)
 
 
+def add_trade(parser: argparse.ArgumentParser) -> None:
+    """What training trades time, memory and digits with."""
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        help="of activations and products, same as --set "
+        "training.precision=...; default: the experiment's, float32",
+    )
+    parser.add_argument(
+        "--recompute",
+        type=int,
+        metavar="N",
+        help="compute a module's activations twice instead of keeping them, "
+        "in N groups of a batch, same as --set training.recompute_groups=N",
+    )
+
+
 def resolved(options: argparse.Namespace) -> Experiment:
     """The experiment that these options describe, as many as there are."""
     overrides = list(options.set)
@@ -66,10 +92,10 @@ def resolved(options: argparse.Namespace) -> Experiment:
     for flag in ("resample", "downmix"):
         if getattr(options, flag, False):
             overrides.append(f"data.{flag}=true")
-    for name in ("seed", "batch_size", "schedule"):
+    for name, key in _TRAINING.items():
         value = getattr(options, name, None)
         if value is not None:
-            overrides.append(f"training.{name}={value}")
+            overrides.append(f"training.{key}={value}")
     return config.resolve(experiments.get(options.experiment), overrides)
 
 

@@ -330,6 +330,11 @@ class TrainingConfig:
         instead of kept, in as many groups of a batch: less memory, more time.
       operations_in_turn: on processors, one operation at a time uses all
         cores: less memory, more time; see `gim_tf.training.threads`.
+      precision: of activations and products in training; weights, losses,
+        and all that is exported stay float32. Where it is not float32 the
+        processor must have such products: AVX-512 BF16, AMX, tensor cores.
+        "mixed_float16" scales each module's loss, see
+        `gim_tf.training.precision`.
     """
 
     num_steps: int
@@ -344,6 +349,7 @@ class TrainingConfig:
     deterministic: bool = True
     recompute_groups: int = 1
     operations_in_turn: bool = False
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
 
 
 @dataclass(frozen=True, kw_only=True)

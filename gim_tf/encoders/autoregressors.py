@@ -5,6 +5,7 @@ A recurrent one over each lane, and a masked convolution over time and lanes
 2016), as the authors of Greedy InfoMax use them.
 """
 
+import functools
 from typing import Any
 
 import keras
@@ -61,6 +62,7 @@ class GRUContext(keras.layers.Layer):
             bias_initializer=bias,
             return_sequences=True,
             seed=next(seeds),  # of a dropout of 0: a variable all the same
+            dtype=self.dtype_policy,
             name="gru",
         )
 
@@ -145,15 +147,16 @@ class GatedMaskedConv(keras.layers.Layer):
             "seed": seed,
         }
         c, seeds = channels, initializers.seeds(seed)
-        self.vertical = _conv(2 * c, (2, 3), 9 * c, next(seeds), "vertical")
-        self.vertical_to_horizontal = _conv(
+        conv = functools.partial(_conv, dtype=self.dtype_policy)
+        self.vertical = conv(2 * c, (2, 3), 9 * c, next(seeds), "vertical")
+        self.vertical_to_horizontal = conv(
             2 * c, 1, 2 * c, next(seeds), "vertical_to_horizontal"
         )
-        self.horizontal = _conv(2 * c, (1, 3), 3 * c, next(seeds), "horizontal")
-        self.output_conv = _conv(c, 1, c, next(seeds), "output_conv")
+        self.horizontal = conv(2 * c, (1, 3), 3 * c, next(seeds), "horizontal")
+        self.output_conv = conv(c, 1, c, next(seeds), "output_conv")
         self.vertical_residual = None
         if not (first or last):
-            self.vertical_residual = _conv(
+            self.vertical_residual = conv(
                 2 * c, 1, c, next(seeds), "vertical_residual"
             )
 
@@ -239,12 +242,18 @@ class MaskedConvContext(keras.layers.Layer):
                 first=index == 1,
                 last=index == num_layers,
                 seed=next(seeds),
+                dtype=self.dtype_policy,
                 name=f"block_{index}",
             )
             for index in range(1, num_layers + 1)
         ]
         self.output_conv = _conv(
-            channels, 1, channels, next(seeds), "output_conv"
+            channels,
+            1,
+            channels,
+            next(seeds),
+            "output_conv",
+            dtype=self.dtype_policy,
         )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -275,7 +284,13 @@ def _gate(x: tf.Tensor) -> tf.Tensor:
 
 
 def _conv(
-    filters: int, kernel_size: Any, fan_in: int, seed: int, name: str
+    filters: int,
+    kernel_size: Any,
+    fan_in: int,
+    seed: int,
+    name: str,
+    *,
+    dtype: Any,
 ) -> keras.layers.Conv2D:
     seeds = initializers.seeds(seed)
     return keras.layers.Conv2D(
@@ -283,5 +298,6 @@ def _conv(
         kernel_size,
         kernel_initializer=initializers.uniform_fan_in(fan_in, next(seeds)),
         bias_initializer=initializers.uniform_fan_in(fan_in, next(seeds)),
+        dtype=dtype,
         name=name,
     )

@@ -173,9 +173,19 @@ class PreActivationBlock(keras.layers.Layer):
         }
         self.out_channels = output_channels(kind, planes, expansion)
         layer_seeds = initializers.seeds(seed)
-        self.convolutions = _branch(
-            kind, in_channels, planes, strides, expansion, layer_seeds
-        )
+        sizes = _branch_sizes(kind, in_channels, planes, strides, expansion)
+        self.convolutions = [
+            PaddedConv2D(
+                cin,
+                cout,
+                kernel,
+                strides=stride,
+                seed=next(layer_seeds),
+                dtype=self.dtype_policy,
+                name=f"conv_{index}",
+            )
+            for index, (cin, cout, kernel, stride) in enumerate(sizes, 1)
+        ]
         self.shortcut = None
         if strides != 1 or in_channels != self.out_channels:
             self.shortcut = PaddedConv2D(
@@ -184,6 +194,7 @@ class PreActivationBlock(keras.layers.Layer):
                 1,
                 strides=strides,
                 seed=next(layer_seeds),
+                dtype=self.dtype_policy,
                 name="shortcut",
             )
 
@@ -283,35 +294,17 @@ def output_channels(kind: str, planes: int, expansion: int) -> int:
     return planes if kind == "basic" else planes * expansion
 
 
-def _branch(
-    kind: str,
-    in_channels: int,
-    planes: int,
-    strides: int,
-    expansion: int,
-    layer_seeds: Iterator[int],
-) -> list[PaddedConv2D]:
-    """The convolutions of a residual branch, first to last."""
+def _branch_sizes(
+    kind: str, in_channels: int, planes: int, strides: int, expansion: int
+) -> list[tuple[int, int, int, int]]:
+    """(in, out, kernel, strides) of a residual branch, first to last."""
     out = output_channels(kind, planes, expansion)
-    sizes = (
-        [(in_channels, planes, 3, strides), (planes, planes, 3, 1)]
-        if kind == "basic"
-        else [
-            (in_channels, planes, 1, 1),
-            (planes, planes, 3, strides),
-            (planes, out, 1, 1),
-        ]
-    )
+    if kind == "basic":
+        return [(in_channels, planes, 3, strides), (planes, planes, 3, 1)]
     return [
-        PaddedConv2D(
-            cin,
-            cout,
-            kernel,
-            strides=stride,
-            seed=next(layer_seeds),
-            name=f"conv_{index}",
-        )
-        for index, (cin, cout, kernel, stride) in enumerate(sizes, 1)
+        (in_channels, planes, 1, 1),
+        (planes, planes, 3, strides),
+        (planes, out, 1, 1),
     ]
 
 

@@ -75,7 +75,9 @@ def pretrain(
         run.bind({**deciding(experiment), "data_fingerprint": data_fingerprint})
         if experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
-        stack = build.build_stack(experiment)
+        stack = build.build_stack(
+            experiment, precision=experiment.training.precision
+        )
         trainer = build.build_trainer(experiment, stack)
         checkpoints = RunCheckpoints(run.path, trainer)
         start = _start(checkpoints, resume)

@@ -43,7 +43,7 @@ def measure(stack: GIMStack, x: tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
     monitors = {}
     for name, module in zip(stack.module_names, stack.gim_modules, strict=True):
         x = module.encode(x)
-        representation = module.represent(x)
+        representation = tf.cast(module.represent(x), tf.float32)
         channels = representation.shape[-1]
         features = tf.reshape(representation, (-1, channels))
         std = feature_std(features)

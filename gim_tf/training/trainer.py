@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from gim_tf.module import GIMModule, ModuleOutput
 from gim_tf.stack import GIMStack
+from gim_tf.training.precision import gradient_norm
 
 Metrics = dict[str, dict[str, tf.Tensor]]
 
@@ -82,7 +83,12 @@ class GIMTrainer:
                 continue
             with tf.GradientTape() as tape:
                 output: ModuleOutput = module(x, labels, training=True)
-            x, norm = self._update(module, optimizer, tape, output)
+                loss = optimizer.scale_loss(output.loss)
+            with tf.name_scope(f"{name}_backward"):  # for profiles
+                gradients = tape.gradient(loss, module.trainable_variables)
+            with tf.name_scope(f"{name}_update"):
+                norm = gradient_norm(optimizer, gradients)
+                x = self._update(module, optimizer, gradients, output.z)
             metrics[name] = {
                 "loss": output.loss,
                 "gradient_norm": norm,
@@ -94,17 +100,14 @@ class GIMTrainer:
         self,
         module: GIMModule,
         optimizer: keras.optimizers.Optimizer,
-        tape: tf.GradientTape,
-        output: ModuleOutput,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Applies a module's gradients; returns the next input and the norm.
+        gradients: Sequence[tf.Tensor],
+        z: tf.Tensor,
+    ) -> tf.Tensor:
+        """Applies a module's gradients; returns the next module's input.
 
         The next module may only start once these gradients exist: that is
         the moment from which nothing holds this module's activations.
         """
-        variables = module.trainable_variables
-        gradients = tape.gradient(output.loss, variables)
-        optimizer.apply(gradients, variables)
+        optimizer.apply(gradients, module.trainable_variables)
         with tf.control_dependencies(gradients):
-            z = tf.identity(output.z)
-        return z, tf.linalg.global_norm(gradients)
+            return tf.identity(z)
