@@ -122,6 +122,23 @@ def frame_grid(experiment: Experiment) -> tuple[int, float]:
     return encoder.hop(encoder.num_blocks), encoder.centre(encoder.num_blocks)
 
 
+def frame_groups(experiment: Experiment) -> list[tuple[int, int]]:
+    """(ratio, shift) of each module: what `build_frames` averages to a frame.
+
+    See `gim_tf.shapes.pool_time`.
+    """
+    encoder = _along_time(experiment)
+    hop, centre = frame_grid(experiment)
+
+    def group(blocks: int) -> tuple[int, int]:
+        ratio = hop // encoder.hop(blocks)
+        first = (centre - encoder.centre(blocks)) / encoder.hop(blocks)
+        return ratio, round((ratio - 1) / 2 - first)
+
+    depths = itertools.accumulate(experiment.stack.module_sizes)
+    return [group(blocks) for blocks in depths]
+
+
 def build_frames(experiment: Experiment, stack: GIMStack) -> EncodeFrames:
     """Representations of sequences at one common rate, that of the last module.
 
@@ -132,16 +149,7 @@ def build_frames(experiment: Experiment, stack: GIMStack) -> EncodeFrames:
     Returns:
       The stack's input [b, n, 1, 1] -> {"module_1": [b, t, d_1], ...}.
     """
-    encoder = _along_time(experiment)
-    hop, centre = frame_grid(experiment)
-    depths = list(itertools.accumulate(experiment.stack.module_sizes))
-
-    def group(blocks: int) -> tuple[int, int]:
-        ratio = hop // encoder.hop(blocks)
-        first = (centre - encoder.centre(blocks)) / encoder.hop(blocks)
-        return ratio, round((ratio - 1) / 2 - first)
-
-    groups = [group(blocks) for blocks in depths]
+    groups = frame_groups(experiment)
 
     def frames(x: tf.Tensor) -> dict[str, tf.Tensor]:
         grids = stack.grids(x)

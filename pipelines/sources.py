@@ -95,7 +95,10 @@ TRAINING_SOURCES = (
 PROBE_SOURCES = (
     *TRAINING_SOURCES,
     *_CARD,
+    "inspection/neuron_pictures.py",
+    "inspection/neurons.py",
     "inspection/projector.py",
+    "jobs/neurons.py",
     "jobs/probed.py",
     "jobs/probing.py",
     "jobs/probing_examples.py",

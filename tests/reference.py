@@ -293,3 +293,27 @@ def regression(frames):
             ahead, behind = min(t + theta, last), max(t - theta, 0)
             out[t] += theta * (frames[ahead] - frames[behind])
     return out / (2 * (1**2 + 2**2))
+
+
+def top_activations(activations, channel, k, *, one_per_example):
+    """The k largest of one channel, by a sort of all of them.
+
+    Args:
+      activations: examples in order, each [t, s, d].
+
+    Returns:
+      (activation, example, row, column) each; of equal ones first the earlier.
+    """
+    every = [
+        (-float(grid[row, column, channel]), example, row, column)
+        for example, grid in enumerate(activations)
+        for row in range(grid.shape[0])
+        for column in range(grid.shape[1])
+    ]
+    found, seen = [], set()
+    for negative, example, row, column in sorted(every):
+        if one_per_example and example in seen:
+            continue
+        seen.add(example)
+        found.append((-negative, example, row, column))
+    return found[:k]

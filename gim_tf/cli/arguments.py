@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gim_tf import __version__
-from gim_tf.cli import benching, embedding, shared, verbs
+from gim_tf.cli import benching, embedding, inspecting, shared, verbs
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     _add_experiments(added)
     _add_embed(added)
     _add_neighbors(added)
+    inspecting.add_neurons(added)
     _add_serve(added)
     _add_serve_check(added)
     _add_import_weights(added)

@@ -211,6 +211,11 @@ class Conv1DConfig:
             hop *= stride
         return position
 
+    def field(self, blocks: int) -> int:
+        """Input steps that a frame which leaves the first `blocks` reads."""
+        sizes = zip(self.kernel_sizes[:blocks], range(blocks), strict=True)
+        return 1 + sum((kernel - 1) * self.hop(i) for kernel, i in sizes)
+
     def _sizes(self, blocks: int) -> list[tuple[int, int, int]]:
         sizes = zip(self.kernel_sizes, self.strides, self.paddings, strict=True)
         return list(sizes)[:blocks]

@@ -269,6 +269,33 @@ def record_files(directory: str | Path, split: str) -> list[str]:
     return files
 
 
+def records_at(
+    files: Iterable[str], positions: Iterable[int]
+) -> dict[int, Record]:
+    """Some records by their positions in all files, in file order, from 0.
+
+    Raises:
+      DataError: a file is damaged, or there are fewer records.
+    """
+    wanted = set(positions)
+    found: dict[int, Record] = {}
+    dataset = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
+    try:
+        for position, serialized in enumerate(dataset.as_numpy_iterator()):
+            if len(found) == len(wanted):
+                break
+            if position in wanted:
+                found[position] = _from_example(serialized)
+    except tf.errors.OpError as error:
+        raise DataError(
+            "A file of the records is damaged. Ingest the data again."
+        ) from error
+    if len(found) < len(wanted):
+        missing = sorted(wanted - found.keys())
+        raise DataError(f"There is no record of number {missing[0]}.")
+    return found
+
+
 def count_records(files: Iterable[str]) -> int:
     """Counts the records by reading every file to its end.
 
@@ -340,6 +367,17 @@ def _write_splits(source: Source, directory: Path) -> _Tally:
                         tally.first_bad = [*tally.first_bad, found][:3]
                         rejected.write(json.dumps(found._asdict()) + "\n")
     return tally
+
+
+def _from_example(serialized: bytes) -> Record:
+    feature = tf.train.Example.FromString(serialized).features.feature
+    return Record(
+        feature["id"].bytes_list.value[0].decode(),
+        feature["label"].int64_list.value[0],
+        feature["split"].bytes_list.value[0].decode(),
+        feature["encoded"].bytes_list.value[0],
+        tuple(feature["frame_labels"].int64_list.value),
+    )
 
 
 def _bytes_feature(value: bytes) -> tf.train.Feature:

@@ -37,6 +37,20 @@ _REQUESTS = {
         "file": "recording.wav",
     },
 }
+# What the picture of neurons shows, likewise.
+_NEURONS = {
+    "patches": "A row is one neuron (a channel of the module's features): the "
+    "test patches at which it answers most, at most one of a picture, the "
+    "strongest first; beside each the picture it is cut from, with the true "
+    "class, which no module was told in training. At the left the answers, "
+    "and the mean over all patches. The neurons are those whose answers vary "
+    "most, without those that repeat another.",
+    "window": "A row is one neuron (a channel of the module's features): the "
+    "moments of test recordings at which it answers most, at most one of a "
+    "recording, the strongest first; the frame is what it reads itself. At "
+    "the left the answers, and the mean over all moments. The neurons are "
+    "those whose answers vary most, without those that repeat another.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +63,9 @@ class ReportData:
       history: log lines of history.jsonl, oldest first.
       tasks: by name, the "confusion" of the last module (counts, rows are true
         classes, columns predictions) and its "class_names", in label order.
-      pictures: PNG bytes by name; "views" and "patches" have places of their
-        own, all others are shown under their name, in the order given.
+      pictures: PNG bytes by name; some, such as "views" and "neurons", have
+        places of their own, all others are shown under their name, in the
+        order given.
       execution: one entry a pipeline component, in order: "component",
         "state", "seconds", "peak_mib", and "inputs" and "outputs", each a
         list of artifact ids or of {"id", "type"}.
@@ -86,6 +101,7 @@ def render(data: ReportData) -> str:
         charts=_charts(data),
         evaluation=data.summary.get("evaluation") or {},
         pictures=data.pictures,
+        neurons=_NEURONS.get(_kind(data.experiment), ""),
         facts=facts(data.experiment, data.summary),
         settings=settings(data.experiment),
         versions=data.summary.get("versions") or {},
@@ -173,7 +189,7 @@ def _serving(pushed_to: Any, experiment: Mapping[str, Any]) -> dict[str, str]:
     mount = shlex.quote(f"{versions}")
     if not versions.is_absolute():
         mount = f'"$PWD"/{mount}'
-    kind = (experiment.get("view") or {}).get("kind")
+    kind = _kind(experiment)
     probed = (experiment.get("probe") or {}).get("tasks") or ["class"]
     has_class = bool({"class", "speaker"} & set(probed))
     return {
@@ -184,8 +200,13 @@ def _serving(pushed_to: Any, experiment: Mapping[str, Any]) -> dict[str, str]:
         ),
         "path_literal": repr(str(pushed_to)),
         "signature": "classify" if has_class else "classify_frames",
-        **_REQUESTS.get(str(kind), _REQUESTS["patches"]),
+        **_REQUESTS.get(kind, _REQUESTS["patches"]),
     }
+
+
+def _kind(experiment: Mapping[str, Any]) -> str:
+    """The kind of view, "" if it is not known."""
+    return str((experiment.get("view") or {}).get("kind", ""))
 
 
 def _tensorboard_command(directory: str | None) -> str:

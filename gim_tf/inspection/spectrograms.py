@@ -16,12 +16,12 @@ from gim_tf.inspection import phones, style
 from gim_tf.inspection.pictures import ANCHOR, TARGET, encode_png
 
 TILE_SECONDS = 3.0  # of a recording, on a tile
+RANGE = 60.0  # dB below the loudest; the rest is as dark as silence
+COLOURS = "magma"
 
 _COLUMNS = 2
 _SECONDS = 3.0  # of an utterance; more phones would not have room for names
-_RANGE = 60.0  # dB below the loudest; the rest is as dark as silence
 _DECIBELS = 10.0 / math.log(10.0)  # of a natural logarithm of an energy
-_COLOURS = "magma"
 _TILE_BAND = 4  # pixels of a tile's band; a frame has one
 _TICKS = (500, 1000, 2000, 4000, 7000)  # Hz
 _TINTS = dict(
@@ -80,14 +80,14 @@ def spectrogram_grid(
     Raises:
       DataError: another shape, or too short a window.
     """
-    decibels = _decibels(windows, sample_rate)
+    decibels = to_decibels(windows, sample_rate)
     count = len(decibels)
     rows = -(-count // _COLUMNS)
     figure, axes = style.new_grid(
         [1.3] * rows, _COLUMNS, share_x=True, share_y=True
     )
     for index, (ax, levels) in enumerate(zip(axes, decibels, strict=False)):
-        _draw_spectrogram(ax, levels, _loudest(decibels), sample_rate)
+        _draw_spectrogram(ax, levels, loudest_level(decibels), sample_rate)
         _write_inside(ax, f"window {index + 1}")
     for ax in axes[count:]:
         ax.set_visible(False)
@@ -128,11 +128,11 @@ def utterance_picture(
             f"Expected one recording [n], received {list(samples.shape)}."
         )
     cut = samples[: round(_SECONDS * sample_rate)]
-    levels = _decibels(cut[None], sample_rate)[0]
+    levels = to_decibels(cut[None], sample_rate)[0]
     heights = [0.9, 2.2, *[0.36] * (len(strips) + bool(horizon))]
     figure, axes = style.new_grid(heights, share_x=True)
     _draw_waveform(axes[0], cut, sample_rate)
-    _draw_spectrogram(axes[1], levels, _loudest(levels), sample_rate)
+    _draw_spectrogram(axes[1], levels, loudest_level(levels), sample_rate)
     _draw_scale(axes[1])
     style.label(axes[1], y="kHz")
     for ax, strip in zip(axes[2:], strips, strict=False):
@@ -165,16 +165,16 @@ def spectrogram_tile(
       DataError: another shape, or too short.
     """
     length = round(TILE_SECONDS * sample_rate)
-    levels = _decibels(np.asarray(samples)[None, :length], sample_rate)[0]
+    levels = to_decibels(np.asarray(samples)[None, :length], sample_rate)[0]
     frames = 1 + (length - FIELD) // HOP
     shares = np.zeros((frames, spectra.NUM_BANDS))
-    shares[: len(levels)] = (levels - _loudest(levels)) / _RANGE + 1.0
-    colours = matplotlib.colormaps[_COLOURS](shares.T[::-1], bytes=True)
+    shares[: len(levels)] = (levels - loudest_level(levels)) / RANGE + 1.0
+    colours = matplotlib.colormaps[COLOURS](shares.T[::-1], bytes=True)
     return encode_png(colours[..., :3].repeat(_TILE_BAND, axis=0))
 
 
-def _decibels(windows: np.ndarray, sample_rate: int) -> np.ndarray:
-    """[w, t, bands] of windows [w, n]."""
+def to_decibels(windows: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Log-mel levels [w, t, bands] in dB of windows [w, n] in [-1, 1]."""
     windows = np.asarray(windows, np.float32)
     if windows.ndim != 2 or not len(windows) or windows.shape[1] < FIELD:
         raise DataError(
@@ -185,10 +185,20 @@ def _decibels(windows: np.ndarray, sample_rate: int) -> np.ndarray:
     return energies * _DECIBELS
 
 
-def _loudest(levels: np.ndarray) -> float:
+def loudest_level(levels: np.ndarray) -> float:
     """The level of the brightest colour, such that silence is never bright."""
     silence = _DECIBELS * math.log(spectra.FLOOR)
-    return max(float(levels.max()), silence + _RANGE)
+    return max(float(levels.max()), silence + RANGE)
+
+
+def label_tint(name: str, index: int) -> str:
+    """The colour behind a label: of its group if it is a phone.
+
+    Args:
+      name: of the label.
+      index: of the run of labels; others alternate.
+    """
+    return _TINTS.get(phones.group(name), _PLAIN_TINTS[index % 2])
 
 
 def _draw_spectrogram(
@@ -199,8 +209,8 @@ def _draw_spectrogram(
     ax.grid(visible=False)
     ax.imshow(
         levels.T - loudest,
-        cmap=_COLOURS,
-        vmin=-_RANGE,
+        cmap=COLOURS,
+        vmin=-RANGE,
         vmax=0.0,
         aspect="auto",
         origin="lower",
@@ -216,7 +226,7 @@ def _draw_scale(ax: Axes) -> None:
     """The colours of a spectrogram at its right, without moving it."""
     place = ax.inset_axes((1.015, 0.0, 0.015, 1.0))
     bar = ax.figure.colorbar(ax.images[0], cax=place)
-    bar.set_ticks([-_RANGE, -_RANGE / 2, 0.0])
+    bar.set_ticks([-RANGE, -RANGE / 2, 0.0])
     place.set_frame_on(False)
     place.tick_params(colors=style.MUTED, labelsize=8.5, length=0)
     bar.set_label("dB", color=style.INK, fontsize=9)
@@ -255,7 +265,7 @@ def _draw_strip(
         left = _edge(first, sample_rate)
         right = _edge(first + len(rest) + 1, sample_rate)
         name = names[label] if len(names) else str(label)
-        tint = _TINTS.get(phones.group(name), _PLAIN_TINTS[index % 2])
+        tint = label_tint(name, index)
         ax.axvspan(left, right, facecolor=tint, edgecolor="white", lw=0.6)
         if is_wrong:
             ax.axvspan(left, right, ymax=0.14, facecolor=_WRONG)

@@ -79,6 +79,20 @@ def new_grid(
     return figure, axes
 
 
+def new_sheet(height: float) -> tuple[Figure, Axes]:
+    """One bare surface as large as the figure, in inches from its top left.
+
+    For many small pictures at exact places, which cost a tenth of as many axes.
+    """
+    figure = Figure(figsize=(WIDTH, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    ax.set_axis_off()
+    ax.set_xlim(0.0, WIDTH)
+    ax.set_ylim(height, 0.0)
+    return figure, ax
+
+
 def style_axes(ax: Axes) -> None:
     """Light horizontal grid, no box, muted ticks."""
     ax.spines[["top", "right"]].set_visible(False)

@@ -23,6 +23,8 @@ class Probed(NamedTuple):
       metadata: columns of n texts that say what the points are.
       views: [n, height, width, 1 or 3], what the points are of; or None.
       pictures: PNG bytes by name, for the report.
+      neurons: what the picture "neurons" shows, as
+        `gim_tf.jobs.neurons.NeuronFigure` has it.
     """
 
     tasks: dict[str, dict[str, Any]]
@@ -31,6 +33,7 @@ class Probed(NamedTuple):
     metadata: Mapping[str, Sequence[str]]
     views: np.ndarray | None
     pictures: Mapping[str, bytes]
+    neurons: Sequence[Mapping[str, Any]]
 
 
 def task_results(

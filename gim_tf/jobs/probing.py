@@ -28,8 +28,8 @@ def probe(
 ) -> dict[str, Any]:
     """Probes an exported encoder, and writes it again with classifiers.
 
-    Writes `probes.json`, `pictures/*.png` and `model/`, the same SavedModel
-    with heads on its last module and a model card.
+    Writes `probes.json`, `neurons.json`, `pictures/*.png` and `model/`, the
+    same SavedModel with heads on its last module and a model card.
 
     Args:
       experiment: probe settings, and the recipe of the untrained control.
@@ -62,7 +62,9 @@ def probe(
     }
     card = model_card.render({**manifest, "versions": versions()}, result)
     probed.save(Path(model_dir), output / "model", facts, card)
-    (output / "probes.json").write_text(json.dumps(result, indent=2) + "\n")
+    for name, content in (("probes", result), ("neurons", probed.neurons)):
+        text = json.dumps(content, indent=2) + "\n"
+        (output / f"{name}.json").write_text(text)
     pictures = output / "pictures"
     pictures.mkdir(exist_ok=True)
     for name, png in probed.pictures.items():

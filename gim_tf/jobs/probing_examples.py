@@ -12,6 +12,7 @@ from gim_tf import build
 from gim_tf.config import Experiment, ProbeConfig
 from gim_tf.data.input_pipeline import evaluation_batches
 from gim_tf.export.saved_model import save_classifier, signature_function
+from gim_tf.jobs import neurons
 from gim_tf.jobs.probed import Probed, task_results
 from gim_tf.probes.evaluation import (
     ModuleScores,
@@ -19,7 +20,12 @@ from gim_tf.probes.evaluation import (
     majority_top1,
     score_modules,
 )
-from gim_tf.probes.representations import EncodeGrid, Representations, collect
+from gim_tf.probes.representations import (
+    EncodeGrid,
+    Representations,
+    Watch,
+    collect,
+)
 
 _LOG = logging.getLogger(__name__)
 _ENCODE_BATCH = 200
@@ -34,7 +40,8 @@ def probe_examples(
 ) -> Probed:
     """Probes every module of a loaded export; see `gim_tf.jobs.probe`."""
     splits = Splits(experiment, train_files, test_files)
-    trained = splits.represent(signature_function(encoder, "grid"))
+    watch = neurons.Watch(neurons.K)
+    trained = splits.represent(signature_function(encoder, "grid"), watch=watch)
     _LOG.info("Probing %d modules.", len(trained.train.pooled))
     scores = score_modules(*trained, splits.settings)
     trained = trained.without_grid()  # hundreds of MB, if not GB
@@ -47,6 +54,9 @@ def probe_examples(
     )[_RAW]
     class_names = experiment.data.class_names
     labels = trained.test.labels
+    exciting = neurons.figure(
+        experiment, watch, test_files, split=experiment.data.test_split
+    )
     results = task_results(
         _accuracies(scores, control),
         {
@@ -65,7 +75,8 @@ def probe_examples(
         features=trained.test.pooled,
         metadata={"class": [class_names[label] for label in labels]},
         views=splits.test_examples(),
-        pictures={},
+        pictures={"neurons": exciting.png},
+        neurons=exciting.neurons,
     )
 
 
@@ -119,13 +130,23 @@ class Splits:
         )
 
     def represent(
-        self, encode: EncodeGrid, *, with_grid: bool = True
+        self,
+        encode: EncodeGrid,
+        *,
+        with_grid: bool = True,
+        watch: Watch | None = None,
     ) -> TrainTest:
-        """Features of both splits; the grid only where it is probed."""
+        """Features of both splits; the grid only where it is probed.
+
+        Args:
+          encode: frozen.
+          with_grid: False: never the grid.
+          watch: sees the test split in passing.
+        """
         with_grid = with_grid and self._with_grid
         return TrainTest(
             collect(encode, self._train, with_grid=with_grid),
-            collect(encode, self._test, with_grid=with_grid),
+            collect(encode, self._test, with_grid=with_grid, watch=watch),
         )
 
 

@@ -13,6 +13,9 @@ EncodeGrid = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
 """Examples [b, ...] -> {"module_1": [b, t, s, d], ...}: a stack, or the `grid`
 signature of a loaded SavedModel."""
 
+Watch = Callable[[int, Mapping[str, tf.Tensor]], None]
+"""(number of the batch's first example, its grids): sees all in passing."""
+
 
 class Representations(NamedTuple):
     """Features and labels of one split.
@@ -33,6 +36,7 @@ def collect(
     batches: Iterable[tuple[tf.Tensor, tf.Tensor]],
     *,
     with_grid: bool,
+    watch: Watch | None = None,
 ) -> Representations:
     """Encodes every labelled example; those with label -1 are left out.
 
@@ -40,6 +44,7 @@ def collect(
       encode: frozen.
       batches: (examples [b, ...], labels [b] int64).
       with_grid: keep the unpooled grid too; needs t s times the memory.
+      watch: called on each batch that is encoded; None: nobody looks.
 
     Raises:
       DataError: no labelled example.
@@ -47,12 +52,17 @@ def collect(
     pooled: dict[str, list[np.ndarray]] = {}
     grid: dict[str, list[np.ndarray]] = {}
     labels: list[np.ndarray] = []
+    end = 0
     for examples, batch_labels in batches:
         known = batch_labels.numpy() >= 0
+        first, end = end, end + len(known)
         if not known.any():
             continue
         labels.append(batch_labels.numpy()[known])
-        for name, value in encode(examples).items():
+        grids = encode(examples)
+        if watch is not None:
+            watch(first, grids)
+        for name, value in grids.items():
             pooled.setdefault(name, []).append(pool_grid(value).numpy()[known])
             if with_grid:
                 flat = tf.reshape(value, (value.shape[0], -1)).numpy()
