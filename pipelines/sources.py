@@ -98,7 +98,7 @@ PROBE_SOURCES = (
     "inspection/neuron_pictures.py",
     "inspection/neurons.py",
     "inspection/projector.py",
-    "jobs/neurons.py",
+    "jobs/exciting.py",
     "jobs/probed.py",
     "jobs/probing.py",
     "jobs/probing_examples.py",

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from gim_tf import build, cli, config
+from gim_tf import build, cli, config, experiments
 from gim_tf.data import records, views
 from gim_tf.data.shards import ShardWriter
 from gim_tf.errors import ConfigError, DataError
@@ -20,9 +20,9 @@ from gim_tf.inspection.neurons import (
     Watch,
     most_varied,
 )
-from gim_tf.jobs import neurons as job
+from gim_tf.jobs import exciting as job
 from tests import reference, speech_files
-from tests.conftest import png
+from tests.conftest import TINY, png
 from tests.saved_models import write_untrained
 
 
@@ -107,7 +107,7 @@ def test_what_is_held_does_not_grow_with_the_examples():
     batch = generator.normal(size=(2000, 2, 2, 16)).astype(np.float32)
     top, held = TopActivations(4), set()
     for first in range(0, 100_000, len(batch)):
-        top.add(batch + first / 1e6, first)
+        top.add(batch + first, first)
         held.add(top.num_held)
     # k values and k positions of three numbers, and two moments.
     assert held == {16 * (4 * (1 + 3) + 2)}
@@ -200,31 +200,28 @@ def test_cells_show_the_pixels_that_the_network_read(tiny):
         np.testing.assert_array_equal(inside[:height, :width], stored)
 
 
-@pytest.mark.parametrize("module", range(5))
-def test_a_frame_s_span_is_exactly_what_its_convolutions_read(
-    tiny_sequence, module
-):
+def test_a_frame_s_span_is_exactly_what_its_convolutions_read(tiny_sequence):
     """Samples inside change the frame, samples outside do not."""
     frames = build.build_frames(tiny_sequence, build.build_stack(tiny_sequence))
-    span = job.frame_spans(tiny_sequence)[module]
-    name, count, frame = f"module_{module + 1}", 1600, 5
-    start = span.start + frame * span.hop
-    generator = np.random.default_rng(0)
-    silence = generator.normal(size=(1, count, 1, 1)).astype(np.float32)
-    before = frames(silence)[name][0, frame].numpy()
-
-    def changes(sample):
-        # So large that no ReLU stays as it is.
-        for level in (1e3, -1e3):
-            other = silence.copy()
-            other[0, sample] = level
-            if (frames(other)[name][0, frame].numpy() != before).any():
-                return True
-        return False
-
-    assert [changes(s) for s in (start - 1, start)] == [False, True]
-    end = start + span.length
-    assert [changes(s) for s in (end - 1, end)] == [True, False]
+    spans = job.frame_spans(tiny_sequence)[:5]  # the sixth has all the past
+    sound = np.random.default_rng(0).normal(size=(1, 1600, 1, 1))
+    frame = 5
+    ends = []  # the last sample before, first, last, first behind
+    for span in spans:
+        start = span.start + frame * span.hop
+        stop = start + span.length
+        ends += [start - 1, start, stop - 1, stop]
+    # So large that no ReLU stays as it is.
+    changed = np.repeat(sound, 1 + 2 * len(ends), 0).astype(np.float32)
+    for number, end in enumerate(ends):
+        changed[1 + 2 * number : 3 + 2 * number, end, 0, 0] = [1e3, -1e3]
+    found = frames(changed)
+    for index in range(len(spans)):
+        same, *others = found[f"module_{index + 1}"].numpy()[:, frame]
+        differs = [(one != same).any() for one in others]
+        pairs = np.reshape(differs, (-1, 2)).any(1)
+        expected = [False, True, True, False]
+        assert list(pairs[4 * index : 4 * index + 4]) == expected
 
 
 def test_the_autoregressor_s_past_is_told(tiny_sequence, tiny):
@@ -316,11 +313,21 @@ def write_spots(directory, view, count=12):
     return spots
 
 
-def test_command_shows_the_patches_of_an_export(tiny, tmp_path, capsys):
-    write_untrained(tiny, tmp_path / "model")
-    spots = write_spots(tmp_path / "records", tiny.view)
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """(directory with model and records, experiment, spots)."""
+    experiment = config.resolve(experiments.get("fashion_mnist_gim"), TINY)
+    directory = tmp_path_factory.mktemp("run")
+    write_untrained(experiment, directory / "model")
+    spots = write_spots(directory / "records", experiment.view)
+    return directory, experiment, spots
+
+
+@pytest.mark.integration
+def test_command_shows_the_patches_of_an_export(exported, tmp_path, capsys):
+    directory, tiny, spots = exported
     output = tmp_path / "seen" / "neurons.png"
-    arguments = ["neurons", "--output-dir", str(tmp_path), "--k", "3"]
+    arguments = ["neurons", "--output-dir", str(directory), "--k", "3"]
     arguments += ["--output", str(output)]
     assert cli.main(arguments) == 0
     table = capsys.readouterr().out
@@ -330,7 +337,7 @@ def test_command_shows_the_patches_of_an_export(tiny, tmp_path, capsys):
         f"module_{m}" for m in (1, 2, 3) for _ in range(4)
     ]
     Image.open(output).load()
-    encode = job.load_encoder(tmp_path / "model").signatures["grid"]
+    encode = job.load_encoder(directory / "model").signatures["grid"]
     for neuron in found:
         hits = neuron["hits"]
         assert len({hit["id"] for hit in hits}) == 3
@@ -345,13 +352,13 @@ def test_command_shows_the_patches_of_an_export(tiny, tmp_path, capsys):
             assert place == pytest.approx(answers.max(), abs=1e-6)
 
 
+@pytest.mark.integration
 def test_command_takes_chosen_neurons_and_refuses_others(
-    tiny, tmp_path, capsys
+    exported, tmp_path, capsys
 ):
-    write_untrained(tiny, tmp_path / "model")
-    write_spots(tmp_path / "records", tiny.view)
-    places = ["--model", str(tmp_path / "model")]
-    places += ["--records", str(tmp_path / "records")]
+    directory, *_ = exported
+    places = ["--model", str(directory / "model")]
+    places += ["--records", str(directory / "records")]
     output = ["--output", str(tmp_path / "n.png")]
     run = ["neurons", *places, *output]
     assert cli.main([*run, "--neurons", "7,0", "--repeats"]) == 0
@@ -372,6 +379,7 @@ def test_command_takes_chosen_neurons_and_refuses_others(
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.integration
 def test_recordings_are_shown_with_what_is_spoken(tiny_sequence, tmp_path):
     experiment = config.resolve(
         tiny_sequence,

@@ -3,6 +3,7 @@
 A block a module, a row a neuron, a cell a position, the most exciting first.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple, TypeVar
@@ -23,9 +24,11 @@ WINDOW_SECONDS = 0.4  # of a recording, in a cell
 
 # Inches.
 _LABELS = 1.25  # the width of the rows' names
-_TOP, _TITLE, _CAPTION, _STRIP = 0.62, 0.46, 0.2, 0.2
+_TOP, _TITLE, _CAPTION, _STRIP = 0.76, 0.46, 0.2, 0.2
 _GAP = 0.16  # between two cells, at most this share of a cell
 _SPECTROGRAM = 0.55
+
+_ANSWERS = "Below a neuron's name: its answers to the first and last of these"
 
 
 class PatchCell(NamedTuple):
@@ -101,6 +104,7 @@ def patch_sheet(
         f"What excites single neurons most, in the split {split!r}",
         "Left of each pair: one of the patches that excite the neuron most, "
         "enlarged. Right: the picture that it is cut from, with its class.",
+        f"{_ANSWERS} patches; their mean is over all patches of the split.",
     )
 
     def draw(ax: Axes, cell: PatchCell, left: float, top: float) -> None:
@@ -145,12 +149,13 @@ def sequence_sheet(
         np.concatenate([shown.ravel() for shown in levels.values()])
     )
     has_labels = any(len(cell.labels) for row in cells for cell in row)
-    spoken = " Below: what is spoken there." if has_labels else ""
+    spoken = " Below it: what is spoken." if has_labels else ""
     heading = (
         f"What excites single neurons most, in the split {split!r}",
-        f"{WINDOW_SECONDS:g} s of a recording around each moment, as a log-mel "
-        "spectrogram (upwards: 0 to 8 kHz); in the frame: what the neuron "
-        f"reads.{spoken}".replace("8 kHz", f"{sample_rate / 2000:g} kHz"),
+        f"{WINDOW_SECONDS:g} s around each moment as a log-mel spectrogram, 0 "
+        f"to {sample_rate / 2000:g} kHz upwards; the white frame is what the "
+        f"neuron reads.{spoken}",
+        f"{_ANSWERS} moments; their mean is over all moments of the split.",
     )
     count = round(WINDOW_SECONDS * sample_rate / HOP)
 
@@ -207,7 +212,7 @@ def _sheet(
     cells: Sequence[Sequence[_Cell]],
     place: _Places,
     row_height: float,
-    heading: tuple[str, str],
+    heading: tuple[str, str, str],
     draw: Callable[[Axes, _Cell, float, float], None],
     notes: Mapping[str, str],
 ) -> bytes:
@@ -216,7 +221,9 @@ def _sheet(
     height = _TOP + len(blocks) * _TITLE + len(found) * row_height + 0.05
     figure, ax = style.new_sheet(height)
     _write(ax, 0.1, 0.2, heading[0], size=12, bold=True)
-    _write(ax, 0.1, 0.45, heading[1], colour=style.MUTED, size=9)
+    for line, text in enumerate(heading[1:]):
+        middle = 0.45 + 0.18 * line
+        _write(ax, 0.1, middle, text, colour=style.MUTED, size=9)
     top = _TOP
     for module, neurons in blocks.items():
         title = module_title(module).capitalize()
@@ -245,18 +252,18 @@ def _sheet(
 
 def _label(ax: Axes, neuron: Neuron, top: float) -> None:
     best, last = neuron.hits[0].activation, neuron.hits[-1].activation
+    # Three digits of the largest, and of the others as many behind the point.
+    digits = 2 - math.floor(math.log10(max(abs(best), abs(last), 1e-6)))
+    words = [
+        f"{round(value, digits) + 0.0:.{max(digits, 0)}f}"
+        for value in (best, last, neuron.mean)
+    ]
     _write(ax, 0.1, top + 0.13, f"neuron {neuron.channel}", size=9.5)
     for line, text in enumerate(
-        (f"{best:.3g} to {last:.3g}", f"mean {neuron.mean:.2g}"), start=1
+        (f"{words[0]} to {words[1]}", f"mean {words[2]}"), start=1
     ):
-        _write(
-            ax,
-            0.1,
-            top + 0.13 + 0.16 * line,
-            text,
-            colour=style.MUTED,
-            size=8,
-        )
+        middle = top + 0.13 + 0.16 * line
+        _write(ax, 0.1, middle, text, colour=style.MUTED, size=8)
 
 
 def _levels(cell: SequenceCell, sample_rate: int) -> np.ndarray:

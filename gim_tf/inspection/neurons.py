@@ -95,9 +95,9 @@ class TopActivations:
             self._values = np.zeros((0, width), np.float32)
             self._positions = np.zeros((0, width, 3), np.int64)
             self._mean = self._squares = np.zeros(width)
-        self._seen = first + batch - 1
         flat = activations.reshape(batch, time * lanes, width)
         self._add_moments(flat.reshape(-1, width))
+        self._seen = first + batch - 1
         if self.one_per_example:
             cells = flat.argmax(1)
             values = np.take_along_axis(flat, cells[:, None], 1)[:, 0]

@@ -5,12 +5,12 @@ and run again.
 """
 
 from gim_tf.jobs.embedding import embed as embed
+from gim_tf.jobs.exciting import neurons as neurons
 from gim_tf.jobs.exporting import export as export
 from gim_tf.jobs.exporting_flac import export_flac as export_flac
 from gim_tf.jobs.importing import export_weights as export_weights
 from gim_tf.jobs.importing import import_weights as import_weights
 from gim_tf.jobs.ingesting import ingest as ingest
-from gim_tf.jobs.neurons import neurons as neurons
 from gim_tf.jobs.pretraining import pretrain as pretrain
 from gim_tf.jobs.probing import probe as probe
 from gim_tf.jobs.projecting import project as project

@@ -24,7 +24,7 @@ class Probed(NamedTuple):
       views: [n, height, width, 1 or 3], what the points are of; or None.
       pictures: PNG bytes by name, for the report.
       neurons: what the picture "neurons" shows, as
-        `gim_tf.jobs.neurons.NeuronFigure` has it.
+        `gim_tf.jobs.exciting.NeuronFigure` has it.
     """
 
     tasks: dict[str, dict[str, Any]]

@@ -12,7 +12,7 @@ from gim_tf import build
 from gim_tf.config import Experiment, ProbeConfig
 from gim_tf.data.input_pipeline import evaluation_batches
 from gim_tf.export.saved_model import save_classifier, signature_function
-from gim_tf.jobs import neurons
+from gim_tf.jobs import exciting
 from gim_tf.jobs.probed import Probed, task_results
 from gim_tf.probes.evaluation import (
     ModuleScores,
@@ -40,7 +40,7 @@ def probe_examples(
 ) -> Probed:
     """Probes every module of a loaded export; see `gim_tf.jobs.probe`."""
     splits = Splits(experiment, train_files, test_files)
-    watch = neurons.Watch(neurons.K)
+    watch = exciting.Watch(exciting.K)
     trained = splits.represent(signature_function(encoder, "grid"), watch=watch)
     _LOG.info("Probing %d modules.", len(trained.train.pooled))
     scores = score_modules(*trained, splits.settings)
@@ -54,7 +54,7 @@ def probe_examples(
     )[_RAW]
     class_names = experiment.data.class_names
     labels = trained.test.labels
-    exciting = neurons.figure(
+    excited = exciting.figure(
         experiment, watch, test_files, split=experiment.data.test_split
     )
     results = task_results(
@@ -75,8 +75,8 @@ def probe_examples(
         features=trained.test.pooled,
         metadata={"class": [class_names[label] for label in labels]},
         views=splits.test_examples(),
-        pictures={"neurons": exciting.png},
-        neurons=exciting.neurons,
+        pictures={"neurons": excited.png},
+        neurons=excited.neurons,
     )
 
 

@@ -32,7 +32,7 @@ from gim_tf.export.saved_model import (
 from gim_tf.export.sequences import frames_only
 from gim_tf.inspection.samples import sequence_picture
 from gim_tf.inspection.spectrograms import Strip
-from gim_tf.jobs import neurons
+from gim_tf.jobs import exciting
 from gim_tf.jobs.probed import Probed, Save, task_results
 from gim_tf.probes.evaluation import majority_top1
 from gim_tf.probes.linear_probe import LinearHead
@@ -97,7 +97,7 @@ def probe_sequences(
     shown = found.get("speaker") or next(iter(found.values()))
     names = shown.results["class_names"]
     features = shown.rows.features
-    exciting = _exciting(experiment, encoder, test_files)
+    excited = _exciting(experiment, encoder, test_files)
     if "speaker" in found:
         features = {name: means(x) for name, x in features.items()}
     return Probed(
@@ -111,9 +111,9 @@ def probe_sequences(
         views=None,
         pictures={
             **_pictures(experiment, splits, found),
-            "neurons": exciting.png,
+            "neurons": excited.png,
         },
-        neurons=exciting.neurons,
+        neurons=excited.neurons,
     )
 
 
@@ -308,12 +308,12 @@ def _saver(splits: Splits, found: Mapping[str, _Task]) -> Save:
 
 def _exciting(
     experiment: Experiment, encoder: Any, test_files: Many[str]
-) -> neurons.NeuronFigure:
+) -> exciting.NeuronFigure:
     """What excites neurons most; reads the test split once more."""
-    watch = neurons.Watch(neurons.K)
-    neurons.watch_all(experiment, encoder, test_files, watch)
+    watch = exciting.Watch(exciting.K)
+    exciting.watch_all(experiment, encoder, test_files, watch)
     split = experiment.data.test_split
-    return neurons.figure(experiment, watch, test_files, split=split)
+    return exciting.figure(experiment, watch, test_files, split=split)
 
 
 def _pictures(
