@@ -110,6 +110,24 @@ def test_the_card_beside_the_heads_can_be_made_again(exported):
     assert not (directory / "model" / model_card.HTML).exists()
 
 
+def test_the_probe_watches_the_test_split_as_the_command_does(
+    exported, tmp_path
+):
+    from gim_tf import jobs
+
+    _, directory, _, _ = exported
+    seen = json.loads((directory / "probe" / "neurons.json").read_text())
+    assert len(seen) == 4 * 3
+    again = jobs.neurons(
+        directory / "probe" / "model",
+        directory / "records",
+        tmp_path / "neurons.png",
+    )
+    assert json.loads((tmp_path / "neurons.json").read_text()) == seen
+    picture = directory / "probe" / "pictures" / "neurons.png"
+    assert picture.read_bytes() == again.png
+
+
 def restored(experiment, directory):
     from gim_tf.training.checkpoints import RunCheckpoints
 

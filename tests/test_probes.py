@@ -158,3 +158,14 @@ def test_confusion_and_majority():
     counts = confusion_matrix(np.array([0, 1, 1, 0]), labels, 3)
     np.testing.assert_array_equal(counts, [[1, 1, 0], [0, 1, 0], [1, 0, 0]])
     assert evaluation.majority_top1(np.array([2, 2, 0]), labels) == 0.25
+
+
+def test_a_watch_sees_every_batch_with_its_place_in_the_split():
+    seen = []
+    representations.collect(
+        grid_of,
+        [*batches([0, 1]), *batches([-1, -1]), *batches([2, -1])],
+        with_grid=False,
+        watch=lambda first, grids: seen.append((first, len(grids["module_2"]))),
+    )
+    assert seen == [(0, 2), (4, 2)]

@@ -230,3 +230,21 @@ def test_a_directory_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"Cannot write .*File exists"):
         records.write_records(ListSource(GOOD), tmp_path / "file" / "records")
+
+
+def test_some_records_are_found_by_their_positions(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_RECORDS", 2)
+    written = [
+        Record(f"é {i}", i, "test", bytes([i]), (i, i + 1) if i % 2 else ())
+        for i in range(5)
+    ]
+    with shards.ShardWriter(tmp_path / "Split-test") as writer:
+        for record in written:
+            writer.write(records.to_example(record))
+    files = records.record_files(tmp_path, "test")
+    assert len(files) == 3
+    found = records.records_at(files, [3, 0, 4, 3])
+    assert found == {i: written[i] for i in (0, 3, 4)}
+    assert records.records_at(files, []) == {}
+    with pytest.raises(DataError, match="number 7"):
+        records.records_at(files, [1, 7])

@@ -1,6 +1,7 @@
 """Speech from recordings to a report: what is probed is what is exported."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -207,11 +208,23 @@ def test_tensorboard_has_both_tasks_under_tags_of_their_own(ran):
         "probe/speaker/module_1/untrained_linear_stats_top1",
         "confusion/phone/last_module",
         "confusion/speaker/last_module",
+        "pictures/neurons",
         "pictures/recording",
         "pictures/spectrograms",
         "audio/window_1",
     } <= tags
     assert (directory / "tensorboard" / "projector" / "module_6.tsv").exists()
+
+
+def test_the_probe_shows_what_excites_neurons_of_every_module(ran):
+    _, directory, _, _ = ran
+    found = json.loads((directory / "probe" / "neurons.json").read_text())
+    modules = {neuron["module"] for neuron in found}
+    assert modules == {f"module_{m}" for m in range(1, 7)}
+    assert all(hit["samples"] for one in found for hit in one["hits"])
+    report = (directory / "report.html").read_text()
+    assert "What excites single neurons" in report
+    assert "test recordings" in report
 
 
 def test_a_task_without_labels_is_refused_before_training(ran):

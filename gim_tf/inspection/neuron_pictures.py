@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from gim_tf.data import spectra
 from gim_tf.data.alignments import FIELD, HOP
 from gim_tf.inspection import spectrograms, style
 from gim_tf.inspection.curves import module_title
@@ -152,9 +153,9 @@ def sequence_sheet(
     spoken = " Below it: what is spoken." if has_labels else ""
     heading = (
         f"What excites single neurons most, in the split {split!r}",
-        f"{WINDOW_SECONDS:g} s around each moment as a log-mel spectrogram, 0 "
-        f"to {sample_rate / 2000:g} kHz upwards; the white frame is what the "
-        f"neuron reads.{spoken}",
+        f"{WINDOW_SECONDS:g} s around each moment as a log-mel spectrogram, up "
+        f"to {spectra.HIGHEST * sample_rate / 1000:g} kHz; the white frame is "
+        f"what the neuron reads.{spoken}",
         f"{_ANSWERS} moments; their mean is over all moments of the split.",
     )
     count = round(WINDOW_SECONDS * sample_rate / HOP)
