@@ -106,6 +106,7 @@ def make_data(**changes):
         pictures={
             "views": pictures.view_grid(views),
             "neurons": pictures.view_grid(views[:1]),
+            "something_else": pictures.view_grid(views[1:2]),
         },
         execution=[
             {
@@ -177,7 +178,7 @@ def test_report_is_one_file_that_tells_the_result():
     assert all(
         u.startswith(("data:image/png;base64,", "#")) for u in page.links
     )
-    assert page.tags.count("img") == 8
+    assert page.tags.count("img") == 9
     assert "module 3 lets a simple linear classifier name 85.0 %" in page.text
     assert "the same network before training gives 70.0 %" in page.text
     assert "blessed and pushed" in page.text
@@ -185,7 +186,9 @@ def test_report_is_one_file_that_tells_the_result():
     assert "-v \"$PWD\"/'out/my models/gim':/models/gim:ro" in page.text
     assert "tensorboard --logdir out/tensorboard" in page.text
     assert "#1 Examples" in page.text
-    assert "Neurons" in page.text
+    assert "What excites single neurons" in page.text
+    assert "the test patches at which it answers most" in page.text
+    assert "Something else" in page.text
 
 
 def test_report_shows_each_class():

@@ -22,18 +22,7 @@ def add_neurons(added: Any) -> None:
         "gim neurons --model model/ --records records/ --split train "
         "--output train.png",
     )
-    parser.add_argument(
-        "--output-dir",
-        type=Path,
-        metavar="DIR",
-        help="of `gim pretrain` and `gim probe`: its model and its records",
-    )
-    parser.add_argument(
-        "--model", type=Path, metavar="DIR", help="a SavedModel directory"
-    )
-    parser.add_argument(
-        "--records", type=Path, metavar="DIR", help="that ingest wrote"
-    )
+    _add_places(parser)
     parser.add_argument(
         "--split", metavar="NAME", help="none: the experiment's test split"
     )
@@ -106,6 +95,22 @@ def neurons(options: argparse.Namespace) -> None:
     )
     print(f"\nPicture: {options.output}")
     print(f"Data:    {options.output.with_suffix('.json')}")
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    """Where the model and the records lie."""
+    parser.add_argument(
+        "--output-dir",
+        type=Path,
+        metavar="DIR",
+        help="of `gim pretrain` and `gim probe`: its model and its records",
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="DIR", help="a SavedModel directory"
+    )
+    parser.add_argument(
+        "--records", type=Path, metavar="DIR", help="that ingest wrote"
+    )
 
 
 def _places(options: argparse.Namespace) -> tuple[Path, Path]:
