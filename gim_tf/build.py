@@ -135,12 +135,14 @@ def frame_groups(experiment: Experiment) -> list[tuple[int, int]]:
         first = (centre - encoder.centre(blocks)) / encoder.hop(blocks)
         return ratio, round((ratio - 1) / 2 - first)
 
-    depths = itertools.accumulate(experiment.stack.module_sizes)
+    depths = itertools.accumulate(experiment.probed_sizes)
     return [group(blocks) for blocks in depths]
 
 
 def build_frames(experiment: Experiment, stack: GIMStack) -> EncodeFrames:
     """Representations of sequences at one common rate, that of the last module.
+
+    The modules are those of `experiment.probed_sizes`, which the stack has.
 
     Frames of modules with a higher rate are averaged: the group of a common
     frame is that which lies evenly around it. A module's frame stands in the

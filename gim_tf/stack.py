@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gim_tf.module import GIMModule
-from gim_tf.shapes import pool_grid
+from gim_tf.module import Chain, GIMModule
+from gim_tf.shapes import BatchApply, pool_grid
 
 
 @keras.saving.register_keras_serializable(package="gim_tf")
@@ -90,3 +90,45 @@ def partition(
         )
     remaining = iter(blocks)
     return [[next(remaining) for _ in range(size)] for size in sizes]
+
+
+def divided(stack: GIMStack, sizes: Sequence[int]) -> GIMStack:
+    """The same layers, cut at other depths, to encode with.
+
+    What an end-to-end network represents at each depth is what the modules of
+    another partition would. Training knows nothing of it: the weights are
+    shared, and the parts have no objective of their own but the last one's.
+
+    Args:
+      stack: built.
+      sizes: blocks of each part; those of its modules give the stack itself.
+
+    Returns:
+      A stack whose last part has the last module's autoregressor.
+
+    Raises:
+      ValueError: see `partition`.
+    """
+    chains = [_chain(module.encoder) for module in stack.gim_modules]
+    if [len(chain.blocks) for chain in chains] == list(sizes):
+        return stack
+    blocks = [block for chain in chains for block in chain.blocks]
+    last = stack.gim_modules[-1]
+    on_cells = isinstance(last.encoder, BatchApply)
+    parts = []
+    for index, group in enumerate(partition(blocks, sizes), 1):
+        chain = Chain(group, name="chain")
+        parts.append(
+            GIMModule(
+                BatchApply(chain, name="encoder") if on_cells else chain,
+                last.objective,
+                last.autoregressor if index == len(sizes) else None,
+                representation=last.representation,
+                name=f"module_{index}",
+            )
+        )
+    return GIMStack(parts, name=stack.name)
+
+
+def _chain(encoder: keras.layers.Layer) -> Chain:
+    return encoder.layer if isinstance(encoder, BatchApply) else encoder

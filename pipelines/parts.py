@@ -29,6 +29,14 @@ def training_part(experiment: config.Experiment) -> config.Experiment:
     )
 
 
+def exported_part(experiment: config.Experiment) -> config.Experiment:
+    """`training_part`, and the division by depth that the export has."""
+    sizes = experiment.probe.module_sizes
+    return dataclasses.replace(
+        training_part(experiment), probe=config.ProbeConfig(module_sizes=sizes)
+    )
+
+
 def probe_part(experiment: config.Experiment) -> config.Experiment:
     """The experiment with all that does not decide the probes at default."""
     return dataclasses.replace(

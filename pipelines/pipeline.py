@@ -165,7 +165,7 @@ def _trainer(
         train_args=tfx.proto.TrainArgs(splits=[splits.pretrain_split]),
         eval_args=tfx.proto.EvalArgs(splits=[splits.test_split]),
         custom_config={
-            "experiment": config.to_dict(parts.training_part(experiment)),
+            "experiment": config.to_dict(parts.exported_part(experiment)),
             "run_dir": f"{places.training_dir}/{run}",
             "tensorboard_dir": f"{places.tensorboard_dir}/{run}",
             "resume": options.resume if is_path(options.resume) else "auto",
@@ -269,7 +269,7 @@ def _inferrer(
 ) -> Any:
     """Adds the representations to all records; nothing if not blessed."""
     spec = tfx.proto.PredictOutput()
-    for depth in range(1, len(experiment.stack.module_sizes) + 1):
+    for depth in range(1, len(experiment.probed_sizes) + 1):
         name = f"module_{depth}"
         spec.output_columns.add(output_key=name, output_column=name)
     return tfx.components.BulkInferrer(

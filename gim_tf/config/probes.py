@@ -8,7 +8,8 @@ from typing import Literal
 class ProbeConfig:
     """Linear and kNN probes of the class of each example: the task `class`.
 
-    `l2` weighs the squared weights; `grid` also probes the unpooled grid.
+    `l2` weighs the squared weights; `grid` also probes the unpooled grid;
+    `module_sizes` is that of `SequenceProbeConfig`.
     """
 
     epochs: int = 40
@@ -18,6 +19,7 @@ class ProbeConfig:
     knn_k: int = 20
     knn_temperature: float = 0.07
     grid: bool = True
+    module_sizes: tuple[int, ...] = ()
     kind: Literal["examples"] = "examples"
 
     @property
@@ -50,6 +52,9 @@ class SequenceProbeConfig:
         samples behind its label; "centre": the frame nearest to it.
       voice_folds: groups of speakers, each left out once for the figure on
         unheard voices; at most the number of speakers.
+      module_sizes: blocks of each part that is probed and exported, where
+        these are not the modules as they were trained; none: these. So a
+        network that was trained end to end has representations by depth.
     """
 
     tasks: tuple[str, ...] = ("phone", "speaker")
@@ -65,6 +70,7 @@ class SequenceProbeConfig:
     )
     alignment: Literal["end", "centre"] = "end"
     voice_folds: int = 4
+    module_sizes: tuple[int, ...] = ()
     kind: Literal["sequences"] = "sequences"
 
 

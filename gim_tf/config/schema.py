@@ -377,6 +377,11 @@ class Experiment:
     )
     blessing: BlessingConfig = field(default_factory=BlessingConfig)
 
+    @property
+    def probed_sizes(self) -> tuple[int, ...]:
+        """Blocks of each part that probes and exports have, by depth."""
+        return self.probe.module_sizes or self.stack.module_sizes
+
 
 KINDS = {
     "patches": PatchViewConfig,

@@ -62,6 +62,7 @@ _AT_LEAST = {
     "probe.l2": 0.0,
     "probe.knn_k": 1,
     "probe.voice_folds": 2,
+    "probe.module_sizes": 0,
     **{
         f"probe.{task}.{key}": low
         for task in ("phone", "speaker")
@@ -91,6 +92,7 @@ def validate(experiment: Experiment) -> None:
     _check_view(experiment)
     _check_probe(experiment)
     _check_stack(experiment)
+    _check_probed_sizes(experiment)
     _check_frames(experiment)
 
 
@@ -281,6 +283,33 @@ def _check_stack(experiment: Experiment) -> None:
     )
     if isinstance(stack.objective, InfoNCEConfig):
         _check_reach(experiment, stack.objective)
+
+
+def _check_probed_sizes(experiment: Experiment) -> None:
+    """The parts that are probed are the same blocks, cut elsewhere."""
+    stack, sizes = experiment.stack, experiment.probe.module_sizes
+    if not sizes or sizes == stack.module_sizes:
+        return
+    blocks = stack.encoder.num_blocks
+    _require(
+        sum(sizes) == blocks,
+        f"probe.module_sizes must sum to the {blocks} blocks of the encoder "
+        f"(stem included), or be [], the modules; received {list(sizes)}",
+    )
+    inner = stack.num_modules > 1 and stack.autoregressor_at == "every"
+    _require(
+        stack.autoregressor is None or not inner,
+        "probe.module_sizes cannot divide a stack with an autoregressor in "
+        "every module; leave it out",
+    )
+    # z alone would stand there twice.
+    alone = stack.autoregressor and stack.representation == "context"
+    _require(
+        all(sizes[:-1]) and bool(sizes[-1] or alone),
+        "a part of probe.module_sizes may have 0 blocks only at the end, and "
+        "where stack.representation is the context of an autoregressor, "
+        f"received {list(sizes)}",
+    )
 
 
 def _check_frames(experiment: Experiment) -> None:

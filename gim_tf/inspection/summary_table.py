@@ -1,5 +1,6 @@
 """The tables of modules that end `gim run`, from summary.json alone."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -61,7 +62,7 @@ def module_rows(
       summary: the content of summary.json.
       task: whose accuracies; None: those of the first one, if any.
     """
-    trained = (summary.get("pretrain") or {}).get("modules") or {}
+    trained = _local_by_part(summary)
     if task is None:
         task = next(iter(tasks(summary)), None)
     probed = task.modules if task else {}
@@ -118,6 +119,28 @@ def percent(share: float, *, sign: bool = False) -> str:
     if not math.isfinite(share):
         return "-"
     return f"{100 * share:+.1f}" if sign else f"{100 * share:.1f} %"
+
+
+def _local_by_part(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What training says of each module, by the part that ends where it does.
+
+    Parts are the modules, unless the probes divide the network otherwise.
+    """
+    trained = (summary.get("pretrain") or {}).get("modules") or {}
+    settings = summary.get("settings") or {}
+    parts = (settings.get("probe") or {}).get("module_sizes")
+    if not parts:
+        return dict(trained)
+    ends = list(itertools.accumulate(parts))
+    placed = {}
+    modules = itertools.accumulate(settings["stack"]["module_sizes"])
+    for index, end in enumerate(modules, 1):
+        name = f"module_{index}"
+        is_last = index == len(settings["stack"]["module_sizes"])
+        if name in trained and (is_last or end in ends):
+            part = len(ends) if is_last else ends.index(end) + 1
+            placed[f"module_{part}"] = trained[name]
+    return placed
 
 
 def _table(

@@ -11,7 +11,7 @@ from gim_tf.export.inputs import Servable
 from gim_tf.export.saved_model import save_encoder
 from gim_tf.export.sequences import SequenceEncoder
 from gim_tf.export.signatures import Encoder
-from gim_tf.stack import GIMStack
+from gim_tf.stack import GIMStack, divided
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.run_directory import RunDirectory
 from gim_tf.training.schedules import total_steps
@@ -30,7 +30,7 @@ def export(
     """Writes the encoder of a run's last checkpoint as a SavedModel.
 
     Args:
-      experiment: what was trained.
+      experiment: what was trained, and by `probed_sizes` what is exported.
       run_dir: of the run.
       model_dir: replaced if it exists.
 
@@ -38,7 +38,8 @@ def export(
       CheckpointError: see `restored`.
       ExportError: the SavedModel could not be written.
     """
-    stack, step = restored(experiment, run_dir)
+    trained, step = restored(experiment, run_dir)
+    stack = divided(trained, experiment.probed_sizes)
     view = experiment.view
     encoder, facts = (
         _of_sequences(experiment, stack, view.sample_rate)

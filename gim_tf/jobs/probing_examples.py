@@ -26,6 +26,7 @@ from gim_tf.probes.representations import (
     Watch,
     collect,
 )
+from gim_tf.stack import divided
 
 _LOG = logging.getLogger(__name__)
 _ENCODE_BATCH = 200
@@ -152,7 +153,7 @@ class Splits:
 
 def untrained(experiment: Experiment) -> EncodeGrid:
     """The same stack as it was before its first step."""
-    stack = build.build_stack(experiment)
+    stack = divided(build.build_stack(experiment), experiment.probed_sizes)
     to_grid = build.build_preprocess(experiment).to_grid
     return tf.function(
         lambda examples: stack.grids(to_grid(examples)),

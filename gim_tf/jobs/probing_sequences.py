@@ -47,6 +47,7 @@ from gim_tf.probes.sequences import (
     score_frames,
     score_windows,
 )
+from gim_tf.stack import divided
 
 _LOG = logging.getLogger(__name__)
 # Rows of all modules of the paper's network take 3.4 GB at 300,000 frames.
@@ -262,7 +263,8 @@ def _exported(encoder: Any) -> EncodeFrames:
 
 def untrained(experiment: Experiment) -> EncodeFrames:
     """The same stack as it was before its first step."""
-    frames = build.build_frames(experiment, build.build_stack(experiment))
+    stack = divided(build.build_stack(experiment), experiment.probed_sizes)
+    frames = build.build_frames(experiment, stack)
     to_grid = build.build_preprocess(experiment).to_grid
     return tf.function(
         lambda samples: frames(to_grid(samples)),

@@ -74,6 +74,7 @@ def write_report(
     summary = {
         "experiment": experiment.name,
         "seed": experiment.training.seed,
+        "settings": config.to_dict(experiment),
         # Of the process that exported what was probed, if it is known.
         "versions": probes.get("versions") or versions(),
         "data": _data(experiment, _json(sources.data)),
