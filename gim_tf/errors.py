@@ -87,6 +87,12 @@ class NotBlessedError(GimError):
     exit_code = 3
 
 
+class StudyError(GimError):
+    """Some runs of a study failed; the others are finished and shown."""
+
+    exit_code = 3
+
+
 class InterruptedRunError(GimError):
     """SIGTERM or SIGINT arrived; the run was saved and can be resumed.
 

@@ -44,7 +44,7 @@ def measure(
 
     Args:
       experiment: the modules, the batch size and all settings of training;
-        its family, the first word of its name, has a `_supervised` and a
+        its family, what its name begins with, has a `_supervised` and a
         `_cpc`.
       steps: that are timed of each.
       threads: see `gim_tf.bench.machine.set_threads`.
@@ -85,17 +85,11 @@ def measure(
 
 def variants(experiment: Experiment) -> Iterator[Variant]:
     """The rows of an experiment, end-to-end supervision first."""
-    family = experiment.name.partition("_")[0]
+    family = _family(experiment.name)
     others = {
         SUPERVISED: f"{family}_supervised",
         "end-to-end CPC": f"{family}_cpc",
     }
-    for name in others.values():
-        if name not in experiments.names():
-            raise ConfigError(
-                f"{experiment.name!r} has no {name!r} to compare with; "
-                "expected an experiment of stl10_* or librispeech_*."
-            )
     for row, name in others.items():
         yield Variant(row, Plan(experiment=_like(experiment, name)))
     yield Variant(
@@ -107,6 +101,19 @@ def variants(experiment: Experiment) -> Iterator[Variant]:
             f"GIM, module {module} alone",
             Plan(experiment=experiment, module=module),
         )
+
+
+def _family(name: str) -> str:
+    """The longest beginning of a name that has both to compare with."""
+    words, known = name.split("_"), set(experiments.names())
+    for count in range(len(words), 0, -1):
+        family = "_".join(words[:count])
+        if {f"{family}_supervised", f"{family}_cpc"} <= known:
+            return family
+    raise ConfigError(
+        f"{name!r} has no {words[0]}_supervised and {words[0]}_cpc to compare "
+        "with; expected a family with both, such as stl10_* or librispeech_*."
+    )
 
 
 def _like(experiment: Experiment, name: str) -> Experiment:

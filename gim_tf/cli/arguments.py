@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from gim_tf import __version__
-from gim_tf.cli import benching, embedding, inspecting, shared, verbs
+from gim_tf.cli import (
+    benching,
+    embedding,
+    inspecting,
+    shared,
+    studying,
+    verbs,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     _add_import_weights(added)
     _add_export_weights(added)
     _add_golden_check(added)
+    studying.add_study(added)
     benching.add_bench(added)
     return command
 

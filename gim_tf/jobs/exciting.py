@@ -181,7 +181,7 @@ def frame_spans(experiment: Experiment) -> list[FrameSpan]:
     if not isinstance(encoder, Conv1DConfig):
         raise ConfigError(f"An encoder of kind {encoder.kind!r} has no frames.")
     hop, _ = build.frame_grid(experiment)
-    depths = itertools.accumulate(experiment.stack.module_sizes)
+    depths = itertools.accumulate(experiment.probed_sizes)
     spans = []
     for blocks, (ratio, shift) in zip(
         depths, build.frame_groups(experiment), strict=True

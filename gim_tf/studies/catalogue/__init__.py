@@ -1,0 +1,1 @@
+"""One file a study: which table or figure, what is expected, at what cost."""

@@ -1,0 +1,299 @@
+"""Runs what is not finished, some at once, and tells how it goes.
+
+A run is finished by its own `summary.json` alone, written last and of the
+very settings. One that fails does not stop the others.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from gim_tf import config
+from gim_tf.errors import CheckpointError, InterruptedRunError
+from gim_tf.studies import ingesting, resources
+from gim_tf.studies.planning import Bench, Run
+from gim_tf.studies.processes import Child
+from gim_tf.training.interrupts import Interrupts
+from gim_tf.training.run_directory import RunDirectory
+
+LOG = "log.txt"
+_POLL = 0.3  # seconds
+_PATIENCE = 60.0  # for a process of a killed study to be gone, in seconds
+
+
+class Failure(NamedTuple):
+    """A run that did not end well, and the last line that it wrote."""
+
+    label: str
+    line: str
+    log: Path
+
+
+class Progress(Protocol):
+    """Who is told how it goes."""
+
+    def begin(self, done: int, total: int, jobs: int) -> None:
+        """Of `total` runs and measurements some are done; what goes at once."""
+
+    def started(self, label: str, steps: int) -> None:
+        """A run has begun that has so many steps."""
+
+    def at(self, label: str, stage: str, step: int) -> None:
+        """A run is in a stage, "pretrain" or "probe", after that step."""
+
+    def ended(self, label: str, failure: Failure | None) -> None:
+        """A run has ended, well if there is no failure."""
+
+
+def execute(
+    runs: Sequence[Run],
+    benches: Sequence[Bench],
+    *,
+    directory: Path,
+    jobs: int | None,
+    gigabytes: float,
+    progress: Progress,
+) -> list[Failure]:
+    """Makes all runs and measurements that are not there yet.
+
+    Args:
+      runs: in the order in which they begin.
+      benches: measured after all runs, one alone at a time.
+      directory: of the study; the records are kept below it.
+      jobs: runs at once; None: as many as cores and memory allow.
+      gigabytes: memory that a run needs.
+      progress: is told.
+
+    Returns:
+      What failed.
+
+    Raises:
+      InterruptedRunError: SIGTERM or SIGINT; all runs were saved.
+    """
+    left = [run for run in runs if run.summary() is None]
+    unmeasured = [bench for bench in benches if bench.found() is None]
+    total = len(runs) + len(benches)
+    if jobs is None:
+        jobs = resources.default_jobs(max(len(left), 1), gigabytes)
+    progress.begin(total - len(left) - len(unmeasured), total, jobs)
+    with Interrupts() as interrupts:
+        pool = _Pool(interrupts, progress, resources.environment(jobs))
+        refused = _ingest(left, directory, pool)
+        pool.go([_of_run(run, refused, directory) for run in left], jobs)
+        pool = _Pool(interrupts, progress, resources.environment(1), pool)
+        pool.go([_of_bench(bench) for bench in unmeasured], 1)
+    return pool.failures
+
+
+class _Stage(NamedTuple):
+    """One process of a job.
+
+    Attributes:
+      name: what it does.
+      command: see `Child`.
+      log: likewise.
+      said: likewise.
+      before: called first; what it raises is a failure.
+      after: receives the child when it has ended well.
+    """
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    said: str = ""
+    before: Callable[[], None] = lambda: None
+    after: Callable[[Child], None] = lambda child: None
+
+
+class _Job:
+    """Processes one after the other."""
+
+    def __init__(
+        self,
+        label: str,
+        stages: Sequence[_Stage],
+        *,
+        steps: int = 0,
+        step: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.label, self.steps, self.step = label, steps, step
+        self._stages: Iterator[_Stage] = iter(stages)
+        self.stage: _Stage | None = None
+        self.child: Child | None = None
+
+    def proceed(self, environment: dict[str, str]) -> Failure | bool | None:
+        """Goes on to the next process if need be.
+
+        Returns:
+          True while there is something to do, None when all is done well, or
+          what failed.
+        """
+        if self.stage is not None and self.child is not None:
+            code = self.child.code()
+            if code is None:
+                return True
+            if code:
+                line = self.child.last_line()
+                return Failure(self.label, line, self.stage.log)
+            self.stage.after(self.child)
+        self.stage = next(self._stages, None)
+        if self.stage is None:
+            return None
+        try:
+            self.stage.before()
+        except (CheckpointError, OSError) as error:
+            return Failure(self.label, str(error), self.stage.log)
+        self.child = Child(
+            self.stage.command, self.stage.log, environment, self.stage.said
+        )
+        return True
+
+
+class _Pool:
+    """Jobs, some at once; one that fails does not stop the others."""
+
+    def __init__(
+        self,
+        interrupts: Interrupts,
+        progress: Progress,
+        environment: dict[str, str],
+        before: "_Pool | None" = None,
+    ) -> None:
+        self._interrupts, self._progress = interrupts, progress
+        self._environment = environment
+        self.failures: list[Failure] = before.failures if before else []
+
+    def go(
+        self, jobs: Sequence[_Job], at_once: int, *, counted: bool = True
+    ) -> None:
+        """Until all have ended.
+
+        Args:
+          jobs: in the order in which they begin.
+          at_once: how many.
+          counted: whether these are among what was announced.
+
+        Raises:
+          InterruptedRunError: a signal came; all children were stopped.
+        """
+        waiting, active = list(jobs), list[_Job]()
+        try:
+            while waiting or active:
+                while waiting and len(active) < at_once:
+                    active.append(waiting.pop(0))
+                    if counted:
+                        self._progress.started(
+                            active[-1].label, active[-1].steps
+                        )
+                active = [j for j in active if self._goes_on(j, counted)]
+                if self._interrupts.received:
+                    raise InterruptedRunError(
+                        "Interrupted; what runs had reached is saved, run "
+                        "again to go on.",
+                        self._interrupts.received,
+                    )
+                time.sleep(_POLL if active else 0.0)
+        finally:
+            for job in active:
+                if job.child is not None:
+                    job.child.stop()
+
+    def _goes_on(self, job: _Job, counted: bool) -> bool:
+        found = job.proceed(self._environment)
+        if found is True and job.stage is not None:
+            self._progress.at(job.label, job.stage.name, job.step())
+            return True
+        failure = found if isinstance(found, Failure) else None
+        if failure is not None:
+            self.failures.append(failure)
+        if counted:
+            self._progress.ended(job.label, failure)
+        return False
+
+
+def _ingest(
+    runs: Sequence[Run], directory: Path, pool: _Pool
+) -> dict[str, Failure]:
+    """Makes the records of all runs, once a data set; returns what failed."""
+    wanted = {ingesting.records_name(run.experiment): run for run in runs}
+    jobs = [
+        _Job(
+            f"records {name}",
+            [
+                _Stage(
+                    "ingest",
+                    ingesting.command(),
+                    directory / "records" / f"{name}.log",
+                    ingesting.request(
+                        run.experiment, directory / "records" / name
+                    ),
+                )
+            ],
+        )
+        for name, run in wanted.items()
+    ]
+    pool.go(jobs, 1, counted=False)
+    failed = {failure.label: failure for failure in pool.failures}
+    pool.failures.clear()  # the runs that lack them say so
+    return {
+        name: failed[f"records {name}"]
+        for name in wanted
+        if f"records {name}" in failed
+    }
+
+
+def _of_run(run: Run, refused: dict[str, Failure], directory: Path) -> _Job:
+    name, log = ingesting.records_name(run.experiment), run.directory / LOG
+
+    def before() -> None:
+        if name in refused:
+            raise CheckpointError(refused[name].line)
+        _wait_until_free(run.directory)
+        ingesting.link(directory / "records" / name, run.directory / "records")
+
+    first, second = run.commands().items()
+    return _Job(
+        run.label,
+        [
+            _Stage(*first, log, before=before),
+            _Stage(*second, log),
+        ],
+        steps=run.steps,
+        step=run.step,
+    )
+
+
+def _of_bench(bench: Bench) -> _Job:
+    def keep(child: Child) -> None:
+        content = {
+            "settings": config.to_dict(bench.experiment),
+            **json.loads(_last_json(child.said())),
+        }
+        partial = bench.path.with_suffix(".partial")
+        partial.write_text(json.dumps(content, indent=2) + "\n")
+        partial.replace(bench.path)
+
+    log = bench.path.with_suffix(".log")
+    return _Job(
+        bench.label,
+        [_Stage("bench", bench.command(), log, after=keep)],
+    )
+
+
+def _last_json(said: str) -> str:
+    return next(x for x in reversed(said.splitlines()) if x.startswith("{"))
+
+
+def _wait_until_free(directory: Path) -> None:
+    """Waits for the children of a study that was killed to have saved."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            with RunDirectory(directory).locked():
+                return
+        except CheckpointError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_POLL)

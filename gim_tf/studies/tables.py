@@ -1,0 +1,311 @@
+"""The tables of a study, as text cells, and as Markdown."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from gim_tf.config import Experiment
+from gim_tf.inspection.curves import module_title
+from gim_tf.inspection.tasks import SCORE, WORDS
+from gim_tf.studies.rows import CONTROLS, Results
+from gim_tf.studies.schema import Quoted
+from gim_tf.studies.spread import Spread, percent, spread, text
+
+_NONE = "-"
+
+
+class Table(NamedTuple):
+    """Cells as text.
+
+    Attributes:
+      title: of the table.
+      header: one cell a column.
+      rows: the same.
+      note: what a reader must know.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+def systems(results: Results) -> Table:
+    """Accuracy of all systems at their last module, and what stands beside."""
+    quoted = _quoted(results)
+    header = ["system"]
+    for task in results.tasks:
+        header.append(f"{WORDS[task].title.lower()}, %")
+        if task in quoted:
+            header.append(_paper(results, task))
+    rows = []
+    for system in results.systems:
+        found = [results.last(system.name, SCORE, t) for t in results.tasks]
+        cells = _accuracies(results, found, system.paper)
+        seconds = results.over_seeds(system.name, "train_seconds")
+        rows.append([system.title, *cells, str(seconds.n), text(seconds, 0)])
+    for name, title in CONTROLS.items():
+        found = [results.control(name, task) for task in results.tasks]
+        count = max((one.n for one in found), default=0)
+        paper = results.request.study.controls.get(name, {})
+        if count:
+            cells = _accuracies(results, found, paper)
+            rows.append([title, *cells, str(count), ""])
+    header += ["n", "training, s"]
+    notes = [_SPREAD, "The same data and the same probe for all.", _SECONDS]
+    if quoted:
+        notes.append(_PAPER.format(results.request.study.quoted_from))
+    return Table(
+        f"Linear probe of the last module, {results.request.chosen}",
+        header,
+        rows,
+        " ".join(notes),
+    )
+
+
+def by_depth(results: Results) -> Table:
+    """Error of a linear classifier on each module."""
+    depth = [f"module_{i}" for i in range(1, results.deepest + 1)]
+    rows = []
+    for system in results.systems:
+        for task in results.tasks:
+            errors = [
+                percent(error(results, system.name, task, module))
+                for module in depth
+            ]
+            count = results.last(system.name, SCORE, task).n
+            rows.append(
+                [system.title, WORDS[task].title.lower(), *errors, str(count)]
+            )
+    return Table(
+        f"Error of a linear classifier on each module, %, "
+        f"{results.request.chosen}",
+        ["system", "task", *map(module_title, depth), "n"],
+        rows,
+        f"{_SPREAD} Networks trained end to end are probed at the depths at "
+        "which Greedy InfoMax is cut.",
+    )
+
+
+def schedules(results: Results) -> Table:
+    """What simultaneous and sequential training cost, and what they reach."""
+    task = next(iter(results.tasks), "")
+    measured = {
+        bench.measurement.title: found
+        for bench, found in results.benches.values()
+    }
+    flops = {name: found["flops_per_step"] for name, found in measured.items()}
+    first = next(iter(flops.values()), math.nan)
+    rows = []
+    for system in results.systems:
+        found = measured.get(system.title, {})
+        training = _experiment(results, system.name).training
+        ratio = first / flops.get(system.title, math.nan)
+        equal = round(training.num_steps * ratio) if ratio == ratio else None
+        peak = found.get("peak_mib_above_import")
+        rows.append(
+            [
+                system.title,
+                f"{training.num_steps:,}",
+                text(results.over_seeds(system.name, "steps"), 0),
+                _NONE if equal is None else f"{equal:,}",
+                text(results.over_seeds(system.name, "train_seconds"), 0),
+                _NONE if peak is None else f"{peak:.0f}",
+                percent(results.last(system.name, SCORE, task)),
+                str(results.over_seeds(system.name, "steps").n),
+            ]
+        )
+    return Table(
+        f"Schedules, {results.request.chosen}",
+        [
+            "schedule",
+            "updates of each module",
+            "training steps",
+            "updates at equal compute",
+            "training, s",
+            "peak MiB",
+            f"{WORDS[task].title.lower() if task else 'probe'}, %",
+            "n",
+        ],
+        rows,
+        f"{_SPREAD} {_SECONDS} Updates at equal compute: of each module, for "
+        "as many floating-point operations as the first row took, counted in "
+        "the graphs of a step. Peak: largest resident set above that after "
+        "import.",
+    )
+
+
+def losses(results: Results) -> Table:
+    """Local loss in training and on held-out data, module by module."""
+    task = next(iter(results.tasks), "")
+    rows = []
+    for system in results.systems:
+        for module in results.modules(system.name, task):
+            train, held_out = (
+                results.over_seeds(system.name, metric, module=module)
+                for metric in ("loss", "heldout_loss")
+            )
+            gaps = _differences(results, system.name, module)
+            rows.append(
+                [
+                    system.title,
+                    module_title(module),
+                    text(train, 3),
+                    text(held_out, 3),
+                    text(gaps, 3),
+                    percent(
+                        results.over_seeds(
+                            system.name, SCORE, task=task, module=module
+                        )
+                    ),
+                ]
+            )
+    return Table(
+        f"Local losses, {results.request.chosen}",
+        [
+            "schedule",
+            "module",
+            "training loss, nats",
+            "held-out loss, nats",
+            "held-out - training",
+            f"{WORDS[task].title.lower() if task else 'probe'}, %",
+        ],
+        rows,
+        f"{_SPREAD} A module that overfits has a held-out loss above its "
+        "training loss.",
+    )
+
+
+def memory(results: Results) -> Table:
+    """Peak and kept memory of a step, by how its gradients are taken."""
+    rows = [
+        [
+            found["experiment"],
+            line["variant"],
+            str(found["batch_size"]),
+            f"{line['peak_mib_above_import']:,.0f}",
+            f"{line['of_supervised']:.2f}",
+            f"{line['kept_mib']:,.1f}",
+            f"{line['kept_of_supervised']:.2f}",
+            f"{line['wall_s']['median']:.3f}",
+            f"{line['parameters']:,}",
+        ]
+        for _, found in results.benches.values()
+        for line in found["rows"]
+    ]
+    return Table(
+        "Memory of a training step",
+        [
+            "network",
+            "step",
+            "batch",
+            "peak MiB",
+            "of supervised",
+            "kept MiB",
+            "of supervised's",
+            "s a step",
+            "parameters",
+        ],
+        rows,
+        "Peak: largest resident set above that after import, parameters and "
+        "Adam's moments included. Kept: bytes that the forward pass holds for "
+        "the backward pass. Each row is a process of its own.",
+    )
+
+
+TABLES: Mapping[str, Callable[[Results], Table]] = {
+    "systems": systems,
+    "by_depth": by_depth,
+    "schedules": schedules,
+    "losses": losses,
+    "memory": memory,
+}
+"""What `Study.tables` names."""
+
+_SPREAD = "Mean ± sample standard deviation over n seeds."
+_SECONDS = "Training is wall time as it was, with what else ran on the machine."
+_PAPER = (
+    "The paper's figures are of {}, not of these data, and are quoted with "
+    "how they are known; unverified ones were not seen at their source."
+)
+
+
+def markdown(table: Table) -> str:
+    """The table as Markdown."""
+    lines = [
+        f"### {table.title}",
+        "",
+        _line(table.header),
+        "|---" * len(table.header) + "|",
+        *map(_line, table.rows),
+    ]
+    if table.note:
+        lines += ["", table.note]
+    return "\n".join(lines) + "\n"
+
+
+def error(results: Results, system: str, task: str, module: str) -> Spread:
+    """1 - accuracy."""
+    return spread(
+        1.0 - row.value
+        for row in results.rows
+        if (row.system, row.metric, row.task, row.module)
+        == (system, SCORE, task, module)
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _quoted(results: Results) -> set[str]:
+    """Tasks that the paper has a figure of, for some row that is shown."""
+    shown = [system.paper for system in results.systems]
+    shown += results.request.study.controls.values()
+    return {task for paper in shown for task in paper} & set(results.tasks)
+
+
+def _paper(results: Results, task: str) -> str:
+    several = f", {task}" if len(results.tasks) > 1 else ""
+    return f"the paper's, {results.request.study.quoted_from}{several}"
+
+
+def _accuracies(
+    results: Results, found: Sequence[Spread], paper: Mapping[str, Quoted]
+) -> list[str]:
+    """Ours of each task, and the paper's beside it where there is a column."""
+    quoted = _quoted(results)
+    cells = []
+    for task, one in zip(results.tasks, found, strict=True):
+        cells.append(percent(one))
+        if task in quoted:
+            cells.append(_cell(paper, task))
+    return cells
+
+
+def _cell(paper: Mapping[str, Quoted], task: str) -> str:
+    return str(paper[task]) if task in paper else _NONE
+
+
+def _differences(results: Results, system: str, module: str) -> Spread:
+    """Held-out minus training loss, seed by seed."""
+
+    def by_seed(metric: str) -> dict[int | None, float]:
+        return {
+            row.seed: row.value
+            for row in results.rows
+            if (row.system, row.metric, row.task, row.module)
+            == (system, metric, "", module)
+        }
+
+    train, held_out = by_seed("loss"), by_seed("heldout_loss")
+    seeds = held_out.keys() & train.keys()
+    return spread(held_out[seed] - train[seed] for seed in seeds)
+
+
+def _experiment(results: Results, system: str) -> Experiment:
+    return next(
+        one.run.experiment
+        for one in results.finished
+        if one.run.system.name == system
+    )
