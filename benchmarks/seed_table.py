@@ -7,16 +7,16 @@
     python benchmarks/seed_table.py outputs/seed_*/summary.json
 
 Prints a Markdown table a task (mean +- sample standard deviation, in %, and n)
-and one JSON line.
+and one JSON line. `gim study` makes tables of several systems, and their runs.
 """
 
 import argparse
 import json
-import statistics
 from pathlib import Path
-from typing import Any
 
-from gim_tf.inspection.tasks import GAIN, UNTRAINED, Task, tasks
+from gim_tf.errors import DataError
+from gim_tf.studies.seeds import over_seeds
+from gim_tf.studies.tables import markdown
 
 
 def main() -> None:
@@ -25,58 +25,24 @@ def main() -> None:
     parser.add_argument("summaries", nargs="+", type=Path)
     options = parser.parse_args()
     runs = [json.loads(path.read_text()) for path in options.summaries]
-    names = {(run["experiment"], run["data"]["fingerprint"]) for run in runs}
-    seeds = sorted({run["seed"] for run in runs})
-    if len(names) != 1 or len(seeds) != len(runs):
-        parser.error("expected one experiment on one data set, other seeds")
-    found = {}
-    for same in zip(*(tasks(run) for run in runs), strict=True):
-        found[same[0].name] = print_task(same)
-    print(json.dumps({"seeds": seeds, "n": len(runs), **found}))
-
-
-def print_task(runs: tuple[Task, ...]) -> dict[str, Any]:
-    """Prints the table of one task; returns its figures.
-
-    Args:
-      runs: the task's results, one a seed.
-    """
-    first = runs[0]
-    columns = {}
-    for key, title in first.measured(first.words.columns):
-        is_result = key != GAIN and not key.startswith(UNTRAINED)
-        if is_result:
-            columns[key] = title
-            columns[f"{UNTRAINED}{key}"] = "untrained"
-    print(f"| module | {' | '.join(columns.values())} |")
-    print("|---" * (len(columns) + 1) + "|")
-    figures: dict[str, Any] = {}
-    for module in first.names:
-        figures[module] = {
-            key: spread([run.value(module, key) for run in runs])
-            for key in columns
+    try:
+        found = over_seeds(runs)
+    except DataError as error:
+        parser.error(str(error))
+    for one in found:
+        print(markdown(one.table))
+    figures = {
+        one.task: {
+            name: {
+                key: {"mean": value.mean, "std": value.std}
+                for key, value in values.items()
+            }
+            for name, values in one.figures.items()
         }
-        cells = [text(figures[module][key]) for key in columns]
-        print(f"| {module} | {' | '.join(cells)} |")
-    controls = {
-        key: spread([run.controls[key] for run in runs])
-        for key in first.controls
-        if first.controls[key] is not None
+        for one in found
     }
-    named = (f"{key} {text(values)}" for key, values in controls.items())
-    print(f"\nControls: {', '.join(named)}; n = {len(runs)} seeds.\n")
-    return {**figures, "controls": controls}
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Mean and sample standard deviation."""
-    deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
-    return {"mean": statistics.mean(values), "std": deviation}
-
-
-def text(values: dict[str, float]) -> str:
-    """Both in percent."""
-    return f"{100 * values['mean']:.1f} +- {100 * values['std']:.1f}"
+    seeds = sorted(run["seed"] for run in runs)
+    print(json.dumps({"seeds": seeds, "n": len(runs), **figures}))
 
 
 if __name__ == "__main__":

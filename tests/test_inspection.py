@@ -485,7 +485,8 @@ def test_hparams_plugin_finds_the_trial_and_its_metrics(log_dir, events):
         RequestContext(), context, "", request
     )
     (group,) = handler.run().session_groups
-    assert group.name == "fashion_mnist_gim, seed 0"
+    name, seed, settings = group.name.split(", ")
+    assert (name, seed, len(settings)) == ("fashion_mnist_gim", "seed 0", 6)
     size = EXPERIMENT["training"]["batch_size"]
     assert group.hparams["training.batch_size"].number_value == size
     metrics = {m.name.tag: m.value for m in group.metric_values}

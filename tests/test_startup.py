@@ -46,6 +46,8 @@ def packages(modules):
         ["--help"],
         ["run", "--help"],
         ["bench", "--help"],
+        ["study", "--help"],
+        ["study", "--list"],
         ["experiments"],
         ["experiments", "--json"],
         # Refused before anything is loaded that the refusal does not need.

@@ -16,13 +16,16 @@ subdirectory is named:
                                      flat ones of the controls, such as
                                      by_depth_raw and by_depth_chance
     (HParams)                        one trial a log directory, on the metrics
-                                     probe/module_1/linear_top1 and so on
+                                     probe/module_1/linear_top1 and so on; its
+                                     name changes with every setting
     (Projector)                      see `gim_tf.inspection.projector`
 
 Of the tasks `phone` and `speaker` the tags have the task's name behind the
 first word: probe/phone/module_1/linear_top1, confusion/speaker/last_module.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -223,8 +226,11 @@ def _flatten(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def _trial(experiment: Mapping[str, Any]) -> str:
+    """Another one for other settings: HParams takes equal ones for repeats."""
     seed = (experiment.get("training") or {}).get("seed", 0)
-    return f"{experiment.get('name', 'run')}, seed {seed}"
+    text = json.dumps(_hparams(experiment), sort_keys=True)
+    settings = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return f"{experiment.get('name', 'run')}, seed {seed}, {settings}"
 
 
 def _write_hparams_config(

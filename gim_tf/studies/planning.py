@@ -27,7 +27,7 @@ class Request:
       dataset: of its experiments; None: the study's first.
       data: `data.path` of all runs; None: as the experiments have it.
       seeds: one run a seed and system.
-      overrides: settings of all runs, after those of the systems.
+      overrides: settings of all runs, others than those of the systems.
       systems: names of the only ones; none: all that fit the data set.
       directory: of runs, records and results.
     """
@@ -249,6 +249,7 @@ def _name(one: System | Measurement, request: Request) -> str:
 
 
 def _settings(request: Request, system: System, seed: int) -> tuple[str, ...]:
+    _check_untouched(system, request.overrides)
     settings = [*system.overrides]
     if system.by_depth:
         settings.append(_division(request, system))
@@ -256,6 +257,21 @@ def _settings(request: Request, system: System, seed: int) -> tuple[str, ...]:
     if request.data is not None:
         settings.append(f"data.path={request.data!r}")
     return (*settings, f"training.seed={seed}")
+
+
+def _check_untouched(system: System, overrides: Sequence[str]) -> None:
+    """A setting of all runs must not undo what makes a system one."""
+    own = {_key(setting) for setting in system.overrides}
+    for setting in overrides:
+        if _key(setting) in own:
+            raise ConfigError(
+                f"{_key(setting)} is what system {system.name!r} is about; "
+                f"leave {setting!r} out, or choose other --systems."
+            )
+
+
+def _key(setting: str) -> str:
+    return setting.partition("=")[0].strip()
 
 
 def _division(request: Request, system: System) -> str:

@@ -24,13 +24,13 @@ def spread(values: Iterable[float | None]) -> Spread:
 
 
 def text(found: Spread, digits: int = 1, scale: float = 1.0) -> str:
-    """Such as "81.9 ± 0.3"; no spread of one value, "-" of none."""
+    """Such as "81.9 +- 0.3"; no spread of one value, "-" of none."""
     if not found.n:
         return "-"
     mean = f"{scale * found.mean:.{digits}f}"
     if math.isnan(found.std):
         return mean
-    return f"{mean} ± {scale * found.std:.{digits}f}"
+    return f"{mean} +- {scale * found.std:.{digits}f}"
 
 
 def percent(found: Spread) -> str:

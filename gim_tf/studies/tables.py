@@ -222,7 +222,7 @@ TABLES: Mapping[str, Callable[[Results], Table]] = {
 }
 """What `Study.tables` names."""
 
-_SPREAD = "Mean ± sample standard deviation over n seeds."
+_SPREAD = "Mean +- sample standard deviation over n seeds."
 _SECONDS = "Training is wall time as it was, with what else ran on the machine."
 _PAPER = (
     "The paper's figures are of {}, not of these data, and are quoted with "
