@@ -104,13 +104,16 @@ class Profile:
           "busy_ms", "wall_ms", "kinds": {kind: ms}, the longest first, and
           "passes": {"module_1": {"forward": ms, ...}, ...}.
         """
-        kinds: collections.Counter[str] = collections.Counter()
-        passes: dict[str, collections.Counter[str]] = {}
+        kinds: collections.defaultdict[str, float] = collections.defaultdict(
+            float
+        )
+        passes: dict[str, dict[str, float]] = {}
         for span in self.spans:
             ms = span.seconds * 1e3 / self.steps
             kinds[span.kind] += ms
-            row = passes.setdefault(span.module or "-", collections.Counter())
-            row[span.passing] += ms
+            row = passes.setdefault(span.module or "-", {})
+            row[span.passing] = row.get(span.passing, 0.0) + ms
+        longest = sorted(kinds.items(), key=lambda item: -item[1])
         end = max(span.start + span.seconds for span in self.spans)
         return {
             "bench": "profile",
@@ -118,7 +121,7 @@ class Profile:
             "threads": self.threads,
             "wall_ms": end * 1e3 / self.steps,
             "busy_ms": sum(kinds.values()),
-            "kinds": dict(kinds.most_common(_KINDS)),
+            "kinds": dict(longest[:_KINDS]),
             "passes": {name: dict(passes[name]) for name in sorted(passes)},
         }
 
