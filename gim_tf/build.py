@@ -27,9 +27,11 @@ from gim_tf.config import (
     WindowViewConfig,
 )
 from gim_tf.data import views, windows
+from gim_tf.data.heldout import hash_bound
 from gim_tf.data.input_pipeline import (
     Decode,
     TrainingData,
+    held_out_batches,
 )
 from gim_tf.encoders import (
     GRUContext,
@@ -44,8 +46,10 @@ from gim_tf.module import Chain, GIMModule
 from gim_tf.shapes import BatchApply, pool_time
 from gim_tf.stack import GIMStack, partition
 from gim_tf.training.adam import Adam
+from gim_tf.training.heldout import HeldOut
 from gim_tf.training.precision import loss_scaled
 from gim_tf.training.schedules import Phase, phases
+from gim_tf.training.stopping import EarlyStopping
 from gim_tf.training.trainer import GIMTrainer
 
 EncodeFrames = Callable[[tf.Tensor], dict[str, tf.Tensor]]
@@ -171,28 +175,59 @@ def build_frames(experiment: Experiment, stack: GIMStack) -> EncodeFrames:
 def build_training_data(
     experiment: Experiment, files: Sequence[str], num_examples: int
 ) -> TrainingData:
-    """The stream of training batches.
+    """The stream of training batches, without what is held out.
 
     Raises:
       ConfigError: the split has fewer examples than one batch.
     """
     training, view = experiment.training, _normalised(experiment)
     kind = _views(experiment)
-    if num_examples < training.batch_size:
+    left_out = training.heldout_examples if training.heldout_every else 0
+    if num_examples - left_out < training.batch_size:
+        without = " and training.heldout_examples" if left_out else ""
         raise ConfigError(
             f"training.batch_size is {training.batch_size}, but split "
-            f"{experiment.data.pretrain_split!r} has {num_examples} examples; "
-            "lower training.batch_size."
+            f"{experiment.data.pretrain_split!r} has {num_examples} examples"
+            f"{f', {left_out} of them held out' if left_out else ''}; "
+            f"lower training.batch_size{without}."
         )
     return TrainingData(
         files=tuple(files),
-        num_examples=num_examples,
+        num_examples=num_examples - left_out,
         batch_size=training.batch_size,
         decode=build_decode_one(experiment),
         view=lambda example, seed: kind.training_view(example, seed, view),
         to_grid=build_to_grid(experiment),
         seed=training.seed,
         shuffle_buffer=training.shuffle_buffer,
+        left_out=hash_bound(files, left_out) if left_out else 0,
+    )
+
+
+def build_heldout(
+    experiment: Experiment, stack: GIMStack, data: TrainingData
+) -> HeldOut | None:
+    """What measures on the examples that `data` leaves out, if any."""
+    training = experiment.training
+    if not training.heldout_every:
+        return None
+    return HeldOut(
+        stack,
+        held_out_batches(data),
+        every=training.heldout_every,
+        seed=training.seed,
+    )
+
+
+def build_stopping(
+    experiment: Experiment, stack: GIMStack
+) -> EarlyStopping | None:
+    """What stops modules early, if anything does."""
+    training = experiment.training
+    if not training.patience:
+        return None
+    return EarlyStopping(
+        stack, patience=training.patience, min_delta=training.min_delta
     )
 
 

@@ -42,6 +42,7 @@ WEIGHT_SOURCES = (
     "build.py",
     "config",
     "data/flac.py",
+    "data/heldout.py",
     "data/input_pipeline.py",
     "data/patches.py",
     "data/views.py",

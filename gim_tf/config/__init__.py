@@ -28,7 +28,7 @@ from gim_tf.config.schema import PatchViewConfig as PatchViewConfig
 from gim_tf.config.schema import ResNetConfig as ResNetConfig
 from gim_tf.config.schema import StackConfig as StackConfig
 from gim_tf.config.schema import SupervisedConfig as SupervisedConfig
-from gim_tf.config.schema import TrainingConfig as TrainingConfig
 from gim_tf.config.schema import WindowViewConfig as WindowViewConfig
+from gim_tf.config.training import TrainingConfig as TrainingConfig
 from gim_tf.config.validation import check_labels as check_labels
 from gim_tf.config.validation import validate as validate

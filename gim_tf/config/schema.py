@@ -12,6 +12,7 @@ from gim_tf.config.probes import (
     ProbeConfig,
     SequenceProbeConfig,
 )
+from gim_tf.config.training import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,48 +314,6 @@ class StackConfig:
         return self.autoregressor is not None and (
             is_last or self.autoregressor_at == "every"
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How the modules are trained.
-
-    Attributes:
-      num_steps: updates of each module.
-      batch_size: examples a step.
-      learning_rate: Adam's step size.
-      epsilon: Adam's denominator offset (1e-8 in the authors' framework).
-      schedule: "simultaneous": every module at each step; "sequential": one
-        module after the other, each `num_steps` long, those below frozen.
-      seed: of weights, batches, views and negatives.
-      shuffle_buffer: examples held for shuffling.
-      log_every: steps between log lines.
-      checkpoint_every: steps between checkpoints.
-      deterministic: bit-identical results for a seed on one machine.
-      recompute_groups: above 1, a module's activations are computed twice
-        instead of kept, in as many groups of a batch: less memory, more time.
-      operations_in_turn: on processors, one operation at a time uses all
-        cores: less memory, more time; see `gim_tf.training.threads`.
-      precision: of activations and products in training; weights, losses,
-        and all that is exported stay float32. Where it is not float32 the
-        processor must have such products: AVX-512 BF16, AMX, tensor cores.
-        "mixed_float16" scales each module's loss, see
-        `gim_tf.training.precision`.
-    """
-
-    num_steps: int
-    batch_size: int
-    learning_rate: float = 2e-4
-    epsilon: float = 1e-8
-    schedule: Literal["simultaneous", "sequential"] = "simultaneous"
-    seed: int = 0
-    shuffle_buffer: int = 10_000
-    log_every: int = 50
-    checkpoint_every: int = 200
-    deterministic: bool = True
-    recompute_groups: int = 1
-    operations_in_turn: bool = False
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from gim_tf.config.schema import (
     SupervisedConfig,
     WindowViewConfig,
 )
+from gim_tf.config.training import TrainingConfig
 from gim_tf.errors import ConfigError
 
 # Smallest values, by dotted path; a list holds to it with each of its items.
@@ -57,6 +58,10 @@ _AT_LEAST = {
     "training.log_every": 1,
     "training.checkpoint_every": 1,
     "training.epsilon": 0.0,
+    "training.heldout_every": 0,
+    "training.heldout_examples": 1,
+    "training.patience": 0,
+    "training.min_delta": 0.0,
     "probe.epochs": 1,
     "probe.batch_size": 1,
     "probe.l2": 0.0,
@@ -91,6 +96,7 @@ def validate(experiment: Experiment) -> None:
     _check_shares(experiment.data)
     _check_view(experiment)
     _check_probe(experiment)
+    _check_heldout(experiment.training)
     _check_stack(experiment)
     _check_probed_sizes(experiment)
     _check_frames(experiment)
@@ -202,6 +208,20 @@ def _check_probe(experiment: Experiment) -> None:
         and set(probe.tasks) <= set(known),
         'probe.tasks must name "phone", "speaker" or both, each once, '
         f"received {list(probe.tasks)}",
+    )
+
+
+def _check_heldout(training: TrainingConfig) -> None:
+    _require(
+        not training.heldout_every
+        or training.heldout_examples >= training.batch_size,
+        "training.heldout_examples must make a batch of training.batch_size, "
+        f"{training.batch_size}, received {training.heldout_examples}",
+    )
+    _require(
+        not training.patience or training.heldout_every > 0,
+        "training.patience counts evaluations of held-out examples; set "
+        "training.heldout_every, the steps between them",
     )
 
 

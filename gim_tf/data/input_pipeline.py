@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from gim_tf.data import records
+from gim_tf.data import heldout, records
 
 Decode = Callable[[tf.Tensor], tf.Tensor]
 View = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -42,13 +42,15 @@ class TrainingData(NamedTuple):
 
     Attributes:
       files: TFRecord files of one split.
-      num_examples: records in them.
+      num_examples: records in them that are trained on.
       batch_size: examples a batch; the rest of an epoch is dropped.
       decode: [] string -> one example.
       view: (one example, [2] int seed) -> one view.
       to_grid: views [b, ...] -> grids [b, t, s, *local, c].
       seed: of order and views.
       shuffle_buffer: records held for shuffling.
+      left_out: bound of the hashes of the ids that are never trained on, see
+        `gim_tf.data.heldout`; 0: all records are.
     """
 
     files: Sequence[str]
@@ -59,6 +61,7 @@ class TrainingData(NamedTuple):
     to_grid: ToGrid
     seed: int
     shuffle_buffer: int
+    left_out: int = 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -72,6 +75,30 @@ def training_batches(data: TrainingData, start_step: int) -> Iterator[Batch]:
     for first in itertools.count(epoch, _EPOCHS):
         yield from _epochs(data, range(first, first + _EPOCHS), skipped)
         skipped = 0
+
+
+def held_out_batches(data: TrainingData) -> list[Batch]:
+    """Whole batches of the records that are left out, in memory.
+
+    Each example has one random view, as in training, but always the same: so
+    that losses on them compare with those of training and with each other.
+    """
+    seeds = np.random.SeedSequence(data.seed, spawn_key=(0,)).generate_state(2)
+    left_out = _serialized(data.files).filter(
+        lambda one: heldout.id_hash(one) < data.left_out
+    )
+    return list(
+        # Else a batch might be of one class, and its negatives harder.
+        left_out.shuffle(data.shuffle_buffer, seed=int(seeds[0]))
+        .enumerate()
+        .map(
+            lambda index, one: _viewed(
+                data, tf.stack([tf.constant(seeds[1], tf.int64), index]), one
+            )
+        )
+        .batch(data.batch_size, drop_remainder=True)
+        .map(lambda batch: Batch(data.to_grid(batch.x), batch.labels))
+    )
 
 
 def evaluation_batches(
@@ -127,7 +154,7 @@ def _epochs(
         """(view seed, place in the epoch, record), without what is left."""
         buffer = min(data.shuffle_buffer, data.num_examples)
         return (
-            _serialized(data.files)
+            _trained_on(data)
             .shuffle(buffer, seed=seed[0])
             .take(data.steps_per_epoch * data.batch_size)
             .enumerate()
@@ -137,10 +164,7 @@ def _epochs(
     def to_view(
         seed: tf.Tensor, index: tf.Tensor, serialized: tf.Tensor
     ) -> Batch:
-        record = tf.io.parse_single_example(serialized, records.FEATURES)
-        example = data.decode(record["encoded"])
-        view = data.view(example, tf.stack([seed, index]))
-        return Batch(view, record["label"])
+        return _viewed(data, tf.stack([seed, index]), serialized)
 
     return (
         tf.data.Dataset.from_tensor_slices(seeds)
@@ -152,6 +176,22 @@ def _epochs(
         .prefetch(tf.data.AUTOTUNE)
         .with_options(_own_threads())
     )
+
+
+def _viewed(
+    data: TrainingData, seed: tf.Tensor, serialized: tf.Tensor
+) -> Batch:
+    """One record as a view and its label."""
+    record = tf.io.parse_single_example(serialized, records.FEATURES)
+    example = data.decode(record["encoded"])
+    return Batch(data.view(example, seed), record["label"])
+
+
+def _trained_on(data: TrainingData) -> tf.data.Dataset:
+    serialized = _serialized(data.files)
+    if not data.left_out:
+        return serialized
+    return serialized.filter(lambda one: heldout.id_hash(one) >= data.left_out)
 
 
 def _own_threads() -> tf.data.Options:

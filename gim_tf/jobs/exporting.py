@@ -14,7 +14,7 @@ from gim_tf.export.signatures import Encoder
 from gim_tf.stack import GIMStack, divided
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.run_directory import RunDirectory
-from gim_tf.training.schedules import total_steps
+from gim_tf.training.schedules import total_steps, with_stops
 
 
 class _Exported(NamedTuple):
@@ -68,8 +68,13 @@ def restored(
     """
     stack = build.build_stack(experiment)
     trainer = build.build_trainer(experiment, stack)
-    step = RunCheckpoints(run_dir, trainer).restore_latest()
-    end = total_steps(build.build_phases(experiment))
+    stopping = build.build_stopping(experiment, stack)
+    checkpoints = RunCheckpoints(run_dir, trainer, stopping=stopping)
+    step = checkpoints.restore_latest()
+    phases = build.build_phases(experiment)
+    if stopping is not None:
+        phases = with_stops(phases, stopping.stopped_at())
+    end = total_steps(phases)
     if step != end:
         raise CheckpointError(
             f"{run_dir} has no readable checkpoint of its last step, {end} "

@@ -59,7 +59,8 @@ def import_weights(
     run = RunDirectory(run_dir)
     with run.locked():
         trainer = build.build_trainer(experiment, stack)
-        checkpoints = RunCheckpoints(run.path, trainer)
+        stopping = build.build_stopping(experiment, stack)
+        checkpoints = RunCheckpoints(run.path, trainer, stopping=stopping)
         if checkpoints.steps() and run.imported() != origin:
             raise CheckpointError(
                 f"{run.path} already holds checkpoints of other weights; "

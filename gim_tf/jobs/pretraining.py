@@ -1,6 +1,7 @@
 """The job `pretrain`: from records to a run directory."""
 
 import dataclasses
+import hashlib
 import itertools
 import logging
 import sys
@@ -17,16 +18,24 @@ from gim_tf.data.input_pipeline import training_batches
 from gim_tf.errors import CheckpointError
 from gim_tf.inspection import samples, tensorboard
 from gim_tf.stack import GIMStack
-from gim_tf.training import schedules
+from gim_tf.training import heldout, schedules
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.loop import LogLine, LoopSettings, train
 from gim_tf.training.run_directory import RunDirectory
+from gim_tf.training.stopping import EarlyStopping
 from gim_tf.training.summaries import ScalarWriter
 from gim_tf.training.threads import run_operations_in_turn
 
 _LOG = logging.getLogger(__name__)
 
 
+_HELDOUT_SETTINGS = (
+    "heldout_every",
+    "heldout_examples",
+    "patience",
+    "min_delta",
+)
+"""Of `TrainingConfig`: without the first, the others decide nothing."""
 _MEMORY_SETTINGS = ("recompute_groups", "operations_in_turn")
 """Of `TrainingConfig`: they change weights by rounding only."""
 
@@ -39,6 +48,7 @@ def pretrain(
     tensorboard_dir: str | Path,
     resume: str = "auto",
     data_fingerprint: str = "",
+    below: GIMStack | None = None,
 ) -> dict[str, Any]:
     """Trains the stack and leaves a run directory.
 
@@ -53,6 +63,7 @@ def pretrain(
       resume: "auto": from the newest readable checkpoint, if any; "never":
         only in a directory without any; else a checkpoint's prefix.
       data_fingerprint: of the source, recorded with the settings.
+      below: a trained stack, whose modules the first ones here start as.
 
     Returns:
       The "pretrain" section of summary.json.
@@ -72,14 +83,22 @@ def pretrain(
         data = build.build_training_data(
             experiment, files, records.count_records(files)
         )
-        run.bind({**deciding(experiment), "data_fingerprint": data_fingerprint})
-        if experiment.training.deterministic:
-            tf.config.experimental.enable_op_determinism()
         stack = build.build_stack(
             experiment, precision=experiment.training.precision
         )
+        origin = _start_as(stack, below) if below is not None else {}
+        run.bind(
+            {
+                **deciding(experiment),
+                "data_fingerprint": data_fingerprint,
+                **origin,
+            }
+        )
+        if experiment.training.deterministic:
+            tf.config.experimental.enable_op_determinism()
         trainer = build.build_trainer(experiment, stack)
-        checkpoints = RunCheckpoints(run.path, trainer)
+        stopping = build.build_stopping(experiment, stack)
+        checkpoints = RunCheckpoints(run.path, trainer, stopping=stopping)
         start = _start(checkpoints, resume)
         settings = _loop_settings(experiment)
         _check_work_left(start, settings, run)
@@ -92,7 +111,7 @@ def pretrain(
         tensorboard.write_configuration(
             str(tensorboard_dir), config.to_dict(experiment)
         )
-        log = _Log(run, start, stack, tensorboard_dir, settings)
+        log = _Log(run, start, stack, tensorboard_dir, settings, stopping)
         train(
             trainer,
             data,
@@ -100,6 +119,8 @@ def pretrain(
             checkpoints=checkpoints,
             start_step=start,
             on_log=log.add,
+            heldout=build.build_heldout(experiment, stack, data),
+            stopping=stopping,
         )
         section = log.summary()
         run.write_json("pretrain.json", section)
@@ -120,9 +141,24 @@ def deciding(experiment: Experiment) -> dict[str, Any]:
         blessing=BlessingConfig(),
     )
     settings = config.to_dict(deciding)
-    for name in _MEMORY_SETTINGS:
+    held_out = experiment.training.heldout_every > 0
+    undecided = () if held_out else _HELDOUT_SETTINGS
+    for name in (*_MEMORY_SETTINGS, *undecided):
         del settings["training"][name]
     return settings
+
+
+def _start_as(stack: GIMStack, below: GIMStack) -> dict[str, str]:
+    """Gives the first modules the weights of `below`; says which they are."""
+    digest = hashlib.sha256()
+    for module, trained in zip(
+        stack.gim_modules, below.gim_modules, strict=False
+    ):
+        pairs = zip(module.variables, trained.variables, strict=True)
+        for variable, value in pairs:
+            variable.assign(value)
+            digest.update(value.numpy().tobytes())
+    return {"below": digest.hexdigest()}
 
 
 class _Log:
@@ -135,7 +171,9 @@ class _Log:
         stack: GIMStack,
         tensorboard_dir: str | Path,
         settings: LoopSettings,
+        stopping: EarlyStopping | None,
     ) -> None:
+        self._stopping = stopping
         self._run = run
         self._lines = run.rewind_history(start)
         self._objectives = {
@@ -184,11 +222,44 @@ class _Log:
             "modules": {
                 name: {
                     **self._newest(name),
+                    **self._kept(name),
                     "chance_loss": objective.chance_loss,
                 }
                 for name, objective in self._objectives.items()
             },
             "alarms": sorted(last.get("alarms", [])),
+            "stopped": self._stopped(),
+        }
+
+    def _stopped(self) -> dict[str, dict[str, Any]]:
+        """The modules that stopped early: when, and why."""
+        if self._stopping is None:
+            return {}
+        reason = (
+            f"no held-out loss lower by {self._stopping.min_delta:g} in "
+            f"{self._stopping.patience} evaluations"
+        )
+        return {
+            name: {
+                "step": watch.stopped_at,
+                "kept_step": watch.best_step,
+                "reason": reason,
+            }
+            for name, watch in self._stopping.watches().items()
+            if watch.stopped_at
+        }
+
+    def _kept(self, name: str) -> dict[str, float]:
+        """Held-out results of the weights that a stopped module went back to.
+
+        Its other figures are those of the step at which it stopped.
+        """
+        step = self._stopped().get(name, {}).get("kept_step")
+        return {
+            key: line[name][key]
+            for line in self._lines
+            if line["step"] == step
+            for key in (heldout.LOSS, heldout.ACCURACY)
         }
 
     def _durations(self) -> list[float]:

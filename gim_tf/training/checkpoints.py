@@ -17,6 +17,7 @@ from typing import Any
 import tensorflow as tf
 
 from gim_tf.errors import CheckpointError
+from gim_tf.training.stopping import EarlyStopping
 from gim_tf.training.trainer import GIMTrainer
 
 _LOG = logging.getLogger(__name__)
@@ -31,20 +32,28 @@ class RunCheckpoints:
     Args:
       directory: holds `ckpt-<step>.index` and `.data-*`; created if missing.
       trainer: whose stack and optimizers are saved, all built.
+      stopping: saved too, if there is one.
       keep: newest checkpoints that are kept; at least 2, so that a damaged
         one has one before it.
     """
 
     def __init__(
-        self, directory: str | Path, trainer: GIMTrainer, *, keep: int = 3
+        self,
+        directory: str | Path,
+        trainer: GIMTrainer,
+        *,
+        stopping: EarlyStopping | None = None,
+        keep: int = 3,
     ) -> None:
         if keep < 2:
             raise ValueError(f"keep must be at least 2, received {keep}.")
         self.directory = Path(directory)
         self.keep = keep
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        more = {} if stopping is None else {"stopping": stopping.state}
         self._checkpoint = tf.train.Checkpoint(
             step=self._step,
+            **more,
             **{
                 name: _tracked(module.variables)
                 for name, module in zip(

@@ -15,8 +15,16 @@ from gim_tf.data.input_pipeline import Batch, TrainingData, training_batches
 from gim_tf.errors import InterruptedRunError, TrainingError
 from gim_tf.training import monitors
 from gim_tf.training.checkpoints import RunCheckpoints
+from gim_tf.training.heldout import LOSS, HeldOut
 from gim_tf.training.interrupts import Interrupts
-from gim_tf.training.schedules import Phase, total_steps, trained_at
+from gim_tf.training.schedules import (
+    Phase,
+    phase_ends,
+    total_steps,
+    trained_at,
+    with_stops,
+)
+from gim_tf.training.stopping import EarlyStopping
 from gim_tf.training.trainer import GIMTrainer, Metrics
 
 _LOG = logging.getLogger(__name__)
@@ -46,6 +54,8 @@ def train(
     checkpoints: RunCheckpoints,
     start_step: int,
     on_log: Callable[[LogLine], None],
+    heldout: HeldOut | None = None,
+    stopping: EarlyStopping | None = None,
 ) -> None:
     """Trains from `start_step` to the end of the schedule.
 
@@ -60,28 +70,34 @@ def train(
         "per_step", "gradient_norm", "feature_std", "spread",
         "effective_rank"}, ...}; losses, accuracies and norms are means since
         the line before, `data_wait` the share of that time in which there was
-        no batch to train on.
+        no batch to train on. After an evaluation also "heldout_loss" and
+        "heldout_accuracy" of the modules that were trained, and "stopped",
+        the names of those that ended with it, if any.
+      heldout: evaluated every so often and at the end of each phase.
+      stopping: in the state of `start_step`; told of each evaluation.
 
     Raises:
       TrainingError: a loss or gradient is not finite; nothing is saved.
       InterruptedRunError: SIGTERM or SIGINT; saved at the step's end.
     """
-    end = total_steps(settings.phases)
+    phases = _phases(settings, stopping)
     batches = _Timed(training_batches(data, start_step))
     window = _Window(data.batch_size)
     measure = tf.function(
         lambda x: monitors.measure(trainer.stack, x), autograph=False
     )
     progress = tqdm(
-        total=end,
+        total=total_steps(phases),
         initial=start_step,
         unit="step",
         disable=not sys.stderr.isatty(),
     )
     with Interrupts() as interrupts, progress:
-        for step in range(start_step + 1, end + 1):
+        step = start_step
+        while step < total_steps(phases):
+            step += 1
             batch = next(batches)
-            trained = trained_at(settings.phases, step - 1)
+            trained = trained_at(phases, step - 1)
             metrics = _numbers(
                 trainer.compiled_step(batch.x, batch.labels, trained)
             )
@@ -89,9 +105,15 @@ def train(
             window.add(metrics, batches.waited)
             progress.update()
             progress.set_postfix_str(_losses(metrics), refresh=False)
-            is_last = step == end
-            if is_last or step % settings.log_every == 0:
-                on_log(_log_line(step, window, measure, batch))
+            evaluated: LogLine = {}
+            if heldout is not None and (
+                step % heldout.every == 0 or step in phase_ends(phases)
+            ):
+                evaluated = _evaluated(heldout, stopping, trained, step)
+                phases = _phases(settings, stopping)
+            is_last = step == total_steps(phases)
+            if is_last or evaluated or step % settings.log_every == 0:
+                on_log(_log_line(step, window, measure, batch, evaluated))
                 window = _Window(data.batch_size)
             stop = interrupts.received
             if is_last or stop or step % settings.checkpoint_every == 0:
@@ -102,6 +124,40 @@ def train(
                     "is saved; run again to resume.",
                     stop,
                 )
+
+
+def _phases(
+    settings: LoopSettings, stopping: EarlyStopping | None
+) -> list[Phase]:
+    """What is left of the schedule."""
+    if stopping is None:
+        return settings.phases
+    return with_stops(settings.phases, stopping.stopped_at())
+
+
+def _evaluated(
+    heldout: HeldOut,
+    stopping: EarlyStopping | None,
+    trained: tuple[bool, ...],
+    step: int,
+) -> LogLine:
+    """What an evaluation adds to the log line."""
+    found: LogLine = dict(heldout(trained))
+    if stopping is None:
+        return found
+    losses = {name: values[LOSS] for name, values in found.items()}
+    stopped = stopping.update(losses, step)
+    for name in stopped:
+        best = stopping.watches()[name]
+        _LOG.info(
+            "step %d: %s stops, with its weights of step %d (held-out loss "
+            "%.4f)",
+            step,
+            name,
+            best.best_step,
+            best.best,
+        )
+    return {**found, "stopped": stopped} if stopped else found
 
 
 class _Timed:
@@ -161,6 +217,7 @@ def _log_line(
     window: _Window,
     measure: Callable[[tf.Tensor], Metrics],
     batch: Batch,
+    evaluated: LogLine,
 ) -> LogLine:
     line: LogLine = {
         "step": step,
@@ -169,6 +226,8 @@ def _log_line(
         "data_wait": window.data_wait(),
         **window.means(),
     }
+    for key, found in evaluated.items():
+        line[key] = found if key == "stopped" else {**line[key], **found}
     for name, measured in _numbers(measure(batch.x)).items():
         values = {key: float(value) for key, value in measured.items()}
         is_trained = name in line

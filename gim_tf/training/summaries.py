@@ -3,7 +3,9 @@
 One run a module (`module_1`, ...) and one for the guess (`chance`), all with
 the same tags, so that TensorBoard draws their curves over each other:
 
-    loss, accuracy             mean since the last line; `chance` has both
+    loss, accuracy             mean since the last line; `chance` has both,
+                               and so has `module_1_heldout`, of examples
+                               that are never trained on
     accuracy_step_1 .. _K      contrastive accuracy of each prediction step
     gradient_norm              global norm of the module's gradients
     feature_std, spread        see `gim_tf.training.monitors`
@@ -19,8 +21,11 @@ from typing import Any
 import tensorflow as tf
 
 from gim_tf.losses import Objective
+from gim_tf.training import heldout
 
 CHANCE = "chance"
+HELDOUT = "{module}_heldout"
+_OF_HELDOUT = {heldout.LOSS: "loss", heldout.ACCURACY: "accuracy"}
 
 
 class ScalarWriter:
@@ -35,10 +40,10 @@ class ScalarWriter:
         self, directory: str | Path, objectives: Mapping[str, Objective]
     ) -> None:
         self._objectives = dict(objectives)
-        self._writers = {
-            run: tf.summary.create_file_writer(str(Path(directory) / run))
-            for run in (*objectives, CHANCE)
-        }
+        self._directory = Path(directory)
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
+        for run in (*objectives, CHANCE):
+            self._open(run)
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Writes one log line."""
@@ -46,6 +51,13 @@ class ScalarWriter:
         for name in self._objectives:
             if name in line:
                 self._write(name, _scalars(line[name]), step)
+                held_out = {
+                    tag: line[name][key]
+                    for key, tag in _OF_HELDOUT.items()
+                    if key in line[name]
+                }
+                if held_out:
+                    self._write(HELDOUT.format(module=name), held_out, step)
         guess = next(iter(self._objectives.values()))
         self._write(
             CHANCE,
@@ -63,15 +75,23 @@ class ScalarWriter:
         for writer in self._writers.values():
             writer.close()
 
+    def _open(self, run: str) -> Any:
+        if run not in self._writers:
+            self._writers[run] = tf.summary.create_file_writer(
+                str(self._directory / run)
+            )
+        return self._writers[run]
+
     def _write(self, run: str, scalars: Mapping[str, float], step: int) -> None:
-        with self._writers[run].as_default():
+        with self._open(run).as_default():
             for tag, value in scalars.items():
                 tf.summary.scalar(tag, value, step)
         self._writers[run].flush()
 
 
 def _scalars(values: Mapping[str, Any]) -> dict[str, float]:
-    scalars = {key: value for key, value in values.items() if key != "per_step"}
+    elsewhere = {"per_step", *_OF_HELDOUT}
+    scalars = {k: v for k, v in values.items() if k not in elsewhere}
     for index, value in enumerate(values.get("per_step", ()), 1):
         scalars[f"accuracy_step_{index}"] = value
     return scalars
