@@ -8,6 +8,7 @@ from gim_tf import __version__
 from gim_tf.cli import (
     benching,
     embedding,
+    growing,
     inspecting,
     shared,
     studying,
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     added = command.add_subparsers(title="verbs", metavar="VERB", required=True)
     _add_run(added)
     _add_pretrain(added)
+    growing.add_grow(added)
     _add_export(added)
     _add_probe(added)
     _add_report(added)

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     experiment = resolved(options)
     if options.bulk_infer:
         check_bulk_infer(experiment)
-    _writable(options.output_dir)
+    writable(options.output_dir)
     say("Loading TFX (about half a minute) ...")
     from pipelines import local_runner
 
@@ -65,7 +65,7 @@ def pretrain(options: argparse.Namespace) -> None:
     from gim_tf.training.run_directory import RunDirectory
 
     experiment = resolved(options)
-    directory = _writable(options.output_dir)
+    directory = writable(options.output_dir)
     run_directory = RunDirectory(directory)
     with run_directory.locked():
         say(f"Reading {experiment.data.source} ...")
@@ -92,7 +92,7 @@ def export(options: argparse.Namespace) -> None:
     from gim_tf import jobs
 
     directory = options.output_dir
-    experiment = _recorded(directory)
+    experiment = recorded(directory)
     jobs.export(experiment, directory / "training", directory / "model")
     print(directory / "model")
     if options.flac:
@@ -112,7 +112,7 @@ def probe(options: argparse.Namespace) -> None:
             f"`gim probe` takes settings of the probe, such as probe.epochs; "
             f"received {foreign[0]!r}, which pretraining has decided."
         )
-    experiment = config.resolve(_recorded(directory), options.set)
+    experiment = config.resolve(recorded(directory), options.set)
     jobs.export(experiment, directory / "training", directory / "model")
     data, records = experiment.data, directory / "records"
     jobs.probe(
@@ -201,7 +201,7 @@ def import_weights(options: argparse.Namespace) -> None:
     from gim_tf.training.run_directory import RunDirectory
 
     experiment = resolved(options)
-    directory = _writable(options.output_dir)
+    directory = writable(options.output_dir)
     run_directory = RunDirectory(directory)
     # Without data there is still the encoder to export.
     source = experiment.data.source
@@ -230,7 +230,7 @@ def export_weights(options: argparse.Namespace) -> None:
 
     directory = options.output_dir
     count = jobs.export_weights(
-        _recorded(directory), directory / "training", options.output
+        recorded(directory), directory / "training", options.output
     )
     print(f"{count} arrays in {options.output}")
 
@@ -255,7 +255,8 @@ def golden_check(options: argparse.Namespace) -> None:
         )
 
 
-def _recorded(directory: Path) -> Experiment:
+def recorded(directory: Path) -> Experiment:
+    """The experiment that was pretrained in a directory."""
     path = directory / _SETTINGS_FILE
     try:
         return config.from_dict(json.loads(path.read_text()))
@@ -266,7 +267,8 @@ def _recorded(directory: Path) -> Experiment:
         ) from error
 
 
-def _writable(directory: Path) -> Path:
+def writable(directory: Path) -> Path:
+    """The directory, made if missing."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

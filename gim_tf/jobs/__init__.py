@@ -8,6 +8,7 @@ from gim_tf.jobs.embedding import embed as embed
 from gim_tf.jobs.exciting import neurons as neurons
 from gim_tf.jobs.exporting import export as export
 from gim_tf.jobs.exporting_flac import export_flac as export_flac
+from gim_tf.jobs.growing import grow as grow
 from gim_tf.jobs.importing import export_weights as export_weights
 from gim_tf.jobs.importing import import_weights as import_weights
 from gim_tf.jobs.ingesting import ingest as ingest

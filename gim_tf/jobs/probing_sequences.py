@@ -52,7 +52,7 @@ from gim_tf.stack import divided
 _LOG = logging.getLogger(__name__)
 # Rows of all modules of the paper's network take 3.4 GB at 300,000 frames.
 _MAX_FRAMES = 300_000
-_TRAINED, UNTRAINED, _CLASSIC = "trained", "untrained", "classic"
+TRAINED, UNTRAINED, _CLASSIC = "trained", "untrained", "classic"
 
 
 class Measure(NamedTuple):
@@ -87,7 +87,7 @@ def probe_sequences(
     """Probes every module of a loaded export; see `gim_tf.jobs.probe`."""
     splits = Splits(experiment, train_files, test_files)
     encoders = {
-        _TRAINED: _exported(encoder),
+        TRAINED: exported(encoder),
         UNTRAINED: untrained(experiment),
         _CLASSIC: _classic(splits.view.sample_rate),
     }
@@ -218,7 +218,7 @@ def _probed(encoders: Mapping[str, EncodeFrames], measure: Measure) -> _Task:
     for kind, encode in encoders.items():
         train, test = measure.collect(kind, encode)
         scores[kind] = measure.score(train, test)
-        if kind == _TRAINED:
+        if kind == TRAINED:
             shown, num_train = test, len(train.labels)
             chance = majority_top1(train.labels, test.labels)
         del train, test  # GB, before the next are collected
@@ -227,12 +227,12 @@ def _probed(encoders: Mapping[str, EncodeFrames], measure: Measure) -> _Task:
             **found.accuracies(),
             **_prefixed("untrained", scores[UNTRAINED][name].accuracies()),
         }
-        for name, found in scores[_TRAINED].items()
+        for name, found in scores[TRAINED].items()
     }
     controls: dict[str, float | None] = {"chance": chance}
     for name, found in scores[_CLASSIC].items():
         controls.update(_prefixed(name, found.accuracies()))
-    last = list(scores[_TRAINED].values())[-1]
+    last = list(scores[TRAINED].values())[-1]
     results = task_results(
         modules,
         controls,
@@ -255,7 +255,7 @@ def _sequences(dataset: tf.data.Dataset) -> Iterator[Sequence]:
         yield Sequence(samples, int(label), frame_labels)
 
 
-def _exported(encoder: Any) -> EncodeFrames:
+def exported(encoder: Any) -> EncodeFrames:
     """Frames by the export's own signature: what is probed is served."""
     encode = signature_function(encoder, "tensor")
     return lambda samples: frames_only(encode(samples))
