@@ -4,7 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from gim_tf.inspection.curves import as_float, module_names, module_title
+from gim_tf.inspection.curves import (
+    as_float,
+    curve,
+    history_modules,
+    module_names,
+    module_title,
+)
 from gim_tf.inspection.summary_table import ModuleRow, module_rows, percent
 from gim_tf.inspection.tasks import Task, tasks
 
@@ -14,6 +20,7 @@ _STARTS = {
     "info_nce": "Trained without a single label, ",
     "supervised": "Trained with labels, ",
 }
+_OVERFIT_NATS = 0.02  # a smaller rise of the held-out loss is no news
 _LEARNED_NATS = 0.01  # a loss this near to a guess's has learned nothing
 
 
@@ -42,6 +49,8 @@ def findings(
         *_alarms(history),
         *_collapsed(summary),
         *_unlearned(rows),
+        *_stopped(summary),
+        *_overfitted(summary, history),
         *(f for task in tasks(summary) for f in _about_probes(task, summary)),
     ]
 
@@ -124,6 +133,42 @@ def _unlearned(rows: list[ModuleRow]) -> list[Finding]:
         for row in rows
         if row.loss > row.chance_loss - _LEARNED_NATS
     ]
+
+
+def _stopped(summary: Mapping[str, Any]) -> list[Finding]:
+    """Modules that stopped early."""
+    stopped = (summary.get("pretrain") or {}).get("stopped") or {}
+    return [
+        Finding(
+            "note",
+            f"{module_title(name).capitalize()} stopped at step "
+            f"{how['step']}, for {how['reason']}, and has its weights of step "
+            f"{how['kept_step']}.",
+        )
+        for name, how in stopped.items()
+    ]
+
+
+def _overfitted(
+    summary: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
+) -> list[Finding]:
+    """Modules that ended worse on held-out examples than they were before."""
+    found = []
+    stopped = (summary.get("pretrain") or {}).get("stopped") or {}
+    for name in history_modules(history):
+        steps, losses = curve(history, name, "heldout_loss")
+        if name in stopped or not steps:
+            continue
+        lowest = min(losses)
+        if losses[-1] > lowest + _OVERFIT_NATS:
+            text = (
+                f"{module_title(name).capitalize()} overfits: its held-out "
+                f"loss was lowest at step {steps[losses.index(lowest)]}, "
+                f"{lowest:.3f}, and ended at {losses[-1]:.3f}. Set "
+                "training.patience to stop it there."
+            )
+            found.append(Finding("note", text))
+    return found
 
 
 def _about_probes(task: Task, summary: Mapping[str, Any]) -> list[Finding]:

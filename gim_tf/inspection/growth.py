@@ -118,7 +118,9 @@ def picture(found: Mapping[str, Any]) -> bytes:
             )
     guess = as_float(found["depths"][0]["chance_loss"])
     loss.axhline(guess, color=style.CHANCE, linestyle=":", label="a guess")
-    accuracy.axvline(found["best_depth"], color=style.FAINT, linewidth=6)
+    accuracy.axvline(
+        found["best_depth"], color=style.FAINT, linewidth=6, zorder=0
+    )
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     titles = ("Linear probe of the last module", "Its local loss")
     for ax, title in zip((accuracy, loss), titles, strict=True):

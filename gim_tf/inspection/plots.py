@@ -48,8 +48,11 @@ class Panel(NamedTuple):
 def loss_curves(history: History, chance: Mapping[str, float]) -> bytes:
     """Loss of each module over training, against the loss of a guess.
 
+    Dashed: on held-out examples, where they were measured.
+
     Args:
-      history: log lines, `{"step": 50, "module_1": {"loss": 2.1}, ...}`.
+      history: log lines, `{"step": 50, "module_1": {"loss": 2.1,
+        "heldout_loss": 2.2}, ...}`.
       chance: loss of a guess in nats, by module.
     """
     figure, (ax,) = style.new_figure(3.7)
@@ -62,6 +65,9 @@ def loss_curves(history: History, chance: Mapping[str, float]) -> bytes:
         ax.plot(steps, losses, color=colour, linewidth=2)
         text = f"{module_title(name)}  {losses[-1]:.2f}"
         ends.append((losses[-1], text, colour))
+        steps, losses = curve(history, name, "heldout_loss")
+        if steps:
+            ax.plot(steps, losses, "o--", color=colour, markersize=3.5)
     for value in sorted({round(v, 6) for v in chance.values()}):
         ax.axhline(value, color=style.CHANCE, linestyle="--", linewidth=1.4)
         guess = f"a guess  ln {math.exp(value):.0f} = {value:.2f}"

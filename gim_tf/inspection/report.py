@@ -17,6 +17,7 @@ from gim_tf.inspection.facts import facts, settings
 from gim_tf.inspection.findings import findings, headline
 from gim_tf.inspection.summary_table import (
     cell,
+    has_heldout,
     module_rows,
     summarise_table,
 )
@@ -97,6 +98,7 @@ def render(data: ReportData) -> str:
         blessing=data.blessing,
         pushed_to=data.summary.get("pushed_to"),
         rows=module_rows(data.summary),
+        has_heldout=has_heldout(module_rows(data.summary)),
         tasks=[_task(task, data) for task in tasks(data.summary)],
         charts=_charts(data),
         evaluation=data.summary.get("evaluation") or {},

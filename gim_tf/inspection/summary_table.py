@@ -9,6 +9,7 @@ from gim_tf.inspection.curves import as_float, module_names, module_title
 from gim_tf.inspection.tasks import GAIN, SCORE, UNTRAINED, Task, tasks
 
 _LOCAL = ("loss / log(N+1)", "contrastive")
+_HELDOUT = ("held-out loss", "held-out contrastive")
 
 
 class ModuleRow(NamedTuple):
@@ -19,6 +20,8 @@ class ModuleRow(NamedTuple):
       loss: local loss, in nats.
       chance_loss: that of a guess, in nats.
       accuracy: share of positives found, in [0, 1].
+      heldout_loss: as `loss`, on examples that were never trained on.
+      heldout_accuracy: likewise.
       scores: accuracies of the probes by key, in [0, 1].
     """
 
@@ -26,6 +29,8 @@ class ModuleRow(NamedTuple):
     loss: float
     chance_loss: float
     accuracy: float
+    heldout_loss: float
+    heldout_accuracy: float
     scores: Mapping[str, float]
 
     @property
@@ -75,6 +80,8 @@ def module_rows(
                 loss=as_float(local.get("loss")),
                 chance_loss=as_float(local.get("chance_loss")),
                 accuracy=as_float(local.get("accuracy")),
+                heldout_loss=as_float(local.get("heldout_loss")),
+                heldout_accuracy=as_float(local.get("heldout_accuracy")),
                 scores={key: as_float(value) for key, value in scores.items()},
             )
         )
@@ -150,17 +157,18 @@ def _table(
     with_local: bool,
     controls: Sequence[tuple[str, Sequence[float]]] = (),
 ) -> str:
-    header = ("module", *(_LOCAL if with_local else ()), *(t for _, t in shown))
+    local = _local_columns(rows) if with_local else ()
+    header = ("module", *local, *(t for _, t in shown))
     cells = [
         (
             row.title,
-            *(_local(row) if with_local else ()),
+            *_local(row)[: len(local)],
             *(cell(row, key) for key, _ in shown),
         )
         for row in rows
     ]
     for title, values in controls:
-        blank = ("", "") if with_local else ()
+        blank = ("",) * len(local)
         known = (percent(v) if math.isfinite(v) else "" for v in values)
         cells.append((title, *blank, *known))
     widths = [max(map(len, c)) for c in zip(header, *cells, strict=True)]
@@ -168,10 +176,21 @@ def _table(
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def _local(row: ModuleRow) -> tuple[str, str]:
+def has_heldout(rows: Sequence[ModuleRow]) -> bool:
+    """Whether any module was measured on examples never trained on."""
+    return any(math.isfinite(row.heldout_loss) for row in rows)
+
+
+def _local_columns(rows: Sequence[ModuleRow]) -> tuple[str, ...]:
+    return (*_LOCAL, *(_HELDOUT if has_heldout(rows) else ()))
+
+
+def _local(row: ModuleRow) -> tuple[str, ...]:
     return (
         f"{_number(row.loss)} / {_number(row.chance_loss)}",
         percent(row.accuracy),
+        _number(row.heldout_loss),
+        percent(row.heldout_accuracy),
     )
 
 
