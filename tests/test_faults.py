@@ -1,6 +1,7 @@
 """Kills, signals and full disks, injected into real processes."""
 
 import hashlib
+import json
 import random
 import signal
 import subprocess
@@ -43,12 +44,12 @@ def pictures(tmp_path):
     return tmp_path / "pictures"
 
 
-def start(pictures, directory, *more):
-    """`gim pretrain` as a process of its own."""
+def start(pictures, directory, *more, verb=("pretrain",)):
+    """`gim pretrain`, or another verb, as a process of its own."""
     settings = [w for s in (*SETTINGS, *more) for w in ("--set", s)]
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "gim_tf.cli", "pretrain"),
+            *(sys.executable, "-m", "gim_tf.cli", *verb),
             *("--experiment", "fashion_mnist_gim"),
             *("--output-dir", str(directory), "--data", str(pictures)),
             *settings,
@@ -117,6 +118,38 @@ def test_T1_kill_minus_9_resume_is_bit_identical(  # noqa: N802
         for d in (whole, killed)
     ]
     assert steps_of[0] == steps_of[1]
+
+
+def test_T1_growing_survives_kill_minus_9(pictures, tmp_path):  # noqa: N802
+    """In the middle of the second module, with early stopping on."""
+    verb = ("grow", "--max-modules", "2", "--tolerance", "-1")
+    more = (
+        "training.num_steps=30",
+        "training.heldout_every=2",
+        "training.heldout_examples=8",
+        "training.patience=3",
+        "training.min_delta=0.0",
+    )
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(start(pictures, whole, *more, verb=verb))
+    process = start(pictures, killed, *more, verb=verb)
+    wait_beyond(process, killed / "depth_2", 0)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    finish(start(pictures, killed, *more, verb=verb))
+    for depth in ("depth_1", "depth_2"):
+        assert newest(whole / depth) == newest(killed / depth)
+        a, b = (sha256_of_all_variables(d / depth) for d in (whole, killed))
+        assert a == b
+    rows = [
+        [
+            {k: v for k, v in row.items() if k != "seconds"}
+            for row in json.loads((d / "growth.json").read_text())["depths"]
+        ]
+        for d in (whole, killed)
+    ]
+    assert rows[0] == rows[1]
 
 
 @pytest.mark.parametrize(

@@ -61,11 +61,12 @@ def conclusion(found: Mapping[str, Any]) -> str:
     shown = {row["depth"]: row for row in found["depths"]}
     best_row = shown[found["best_depth"]]
     end = "" if found["finished"] else " Growing has not ended yet."
+    within = 100 * max(found["tolerance"], 0.0)
     return (
-        f"Depth {best_row['depth']} is best: no other reaches "
-        f"{100 * max(found['tolerance'], 0.0):g} points more on the labels "
-        f"that decide, and none that is shallower comes as near. Its test "
-        f"accuracy is {100 * best_row['test_top1']:.1f} %.{end}"
+        f"Depth {best_row['depth']} is best: the shallowest within "
+        f"{within:g} points of the highest accuracy on the labels that "
+        f"decide. Its test accuracy is {100 * best_row['test_top1']:.1f} %."
+        f"{end}"
     )
 
 
