@@ -12,13 +12,16 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "BatchApply": "gim_tf.shapes",
     "Chain": "gim_tf.module",
+    "DeepInfoMax": "gim_tf.losses",
     "GIMModule": "gim_tf.module",
     "GIMStack": "gim_tf.stack",
     "GIMTrainer": "gim_tf.training.trainer",
     "InfoNCE": "gim_tf.losses",
     "Objective": "gim_tf.losses",
     "ObjectiveOutput": "gim_tf.losses",
+    "PredSim": "gim_tf.losses",
     "Supervised": "gim_tf.losses",
+    "conv2d_blocks": "gim_tf.encoders",
     "partition": "gim_tf.stack",
     "resnet_blocks": "gim_tf.encoders",
 }

@@ -1,7 +1,7 @@
 """Composition root: an experiment becomes layers, batches and optimizers.
 
-The only reader of `gim_tf.config` besides the leaves: everything it builds
-takes keyword arguments.
+The only reader of `gim_tf.config` besides `gim_tf.parts` and the leaves:
+everything it builds takes keyword arguments.
 """
 
 import contextlib
@@ -13,17 +13,11 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from gim_tf import initializers
+from gim_tf import initializers, parts
 from gim_tf.config import (
     Conv1DConfig,
     Experiment,
-    GRUConfig,
-    InfoNCEConfig,
-    MaskedConvConfig,
     PatchViewConfig,
-    ResNetConfig,
-    StackConfig,
-    SupervisedConfig,
     WindowViewConfig,
 )
 from gim_tf.data import views, windows
@@ -33,17 +27,10 @@ from gim_tf.data.input_pipeline import (
     TrainingData,
     held_out_batches,
 )
-from gim_tf.encoders import (
-    GRUContext,
-    MaskedConvContext,
-    conv1d_blocks,
-    resnet_blocks,
-)
 from gim_tf.errors import ConfigError
-from gim_tf.losses import InfoNCE, Objective, Supervised
 from gim_tf.losses.negatives import NegativeSampler
-from gim_tf.module import Chain, GIMModule
-from gim_tf.shapes import BatchApply, pool_time
+from gim_tf.module import GIMModule
+from gim_tf.shapes import pool_time
 from gim_tf.stack import GIMStack, partition
 from gim_tf.training.adam import Adam
 from gim_tf.training.heldout import HeldOut
@@ -293,127 +280,26 @@ def _modules(
 ) -> list[GIMModule]:
     config = experiment.stack
     seeds = initializers.seeds(experiment.training.seed)
-    blocks = _blocks(experiment, next(seeds))
-    objectives = [
-        _objective(experiment, next(seeds), sampler)
-        for _ in config.module_sizes
-    ]
+    blocks = parts.encoder_blocks(experiment, next(seeds))
+    with _layers_of("float32"):
+        objectives = [
+            parts.objective(experiment, next(seeds), sampler)
+            for _ in config.module_sizes
+        ]
     modules = []
     for index, group in enumerate(partition(blocks, config.module_sizes)):
         end = sum(config.module_sizes[: index + 1])
         modules.append(
             GIMModule(
-                _encoder(config.encoder, group),
+                parts.encoder(config.encoder, group),
                 objectives[index],
-                _autoregressor(config, blocks[:end], index, next(seeds)),
+                parts.autoregressor(config, blocks[:end], index, next(seeds)),
                 representation=config.representation,
                 recompute_groups=experiment.training.recompute_groups,
                 name=f"module_{index + 1}",
             )
         )
     return modules
-
-
-def _blocks(experiment: Experiment, seed: int) -> list[keras.layers.Layer]:
-    encoder, view = experiment.stack.encoder, experiment.view
-    if isinstance(encoder, ResNetConfig) and isinstance(view, PatchViewConfig):
-        return resnet_blocks(
-            in_channels=view.channels,
-            block=encoder.block,
-            stem_channels=encoder.stem_channels,
-            planes=encoder.planes,
-            depths=encoder.depths,
-            expansion=encoder.expansion,
-            stem_strides=encoder.stem_strides,
-            seed=seed,
-        )
-    if isinstance(encoder, Conv1DConfig):
-        return conv1d_blocks(
-            in_channels=1,
-            channels=encoder.channels,
-            kernel_sizes=encoder.kernel_sizes,
-            strides=encoder.strides,
-            paddings=encoder.paddings,
-            seed=seed,
-        )
-    raise ConfigError(
-        f"No encoder of kind {encoder.kind!r} for views of {view.kind!r}."
-    )
-
-
-def _encoder(
-    config: ResNetConfig | Conv1DConfig, blocks: list[keras.layers.Layer]
-) -> keras.layers.Layer:
-    """The blocks of one module, on whole grids."""
-    if isinstance(config, ResNetConfig):
-        return BatchApply(Chain(blocks, name="chain"), name="encoder")
-    return Chain(blocks, name="encoder")
-
-
-def _autoregressor(
-    config: StackConfig,
-    blocks: Sequence[keras.layers.Layer],
-    index: int,
-    seed: int,
-) -> keras.layers.Layer | None:
-    """The context network of a module, whose z the last block makes."""
-    if not config.has_autoregressor(index):
-        return None
-    chosen = config.autoregressor
-    channels = blocks[-1].compute_output_shape((None,) * 4)[-1]
-    if isinstance(chosen, GRUConfig):
-        return GRUContext(
-            channels,
-            chosen.units,
-            backpropagate_through_time=chosen.backpropagate_through_time,
-            seed=seed,
-            name="autoregressor",
-        )
-    if isinstance(chosen, MaskedConvConfig):
-        return MaskedConvContext(
-            channels,
-            num_layers=chosen.num_layers,
-            seed=seed,
-            name="autoregressor",
-        )
-    raise ConfigError(f"No autoregressor of kind {chosen!r}.")
-
-
-def _objective(
-    experiment: Experiment,
-    seed: int,
-    sampler: Callable[[int], NegativeSampler] | None,
-) -> Objective:
-    config = experiment.stack.objective
-    if isinstance(config, InfoNCEConfig):
-        return InfoNCE(
-            prediction_steps=config.prediction_steps,
-            num_negatives=config.num_negatives,
-            skip_steps=config.skip_steps,
-            negatives=(
-                sampler(config.num_negatives) if sampler else config.negatives
-            ),
-            window=config.window,
-            fan_in=config.fan_in,
-            log_offset=config.log_offset,
-            seed=seed,
-            dtype="float32",
-            name="info_nce",
-        )
-    if isinstance(config, SupervisedConfig):
-        if not experiment.data.class_names:
-            raise ConfigError(
-                "A supervised objective needs data.class_names, which are not "
-                "known before ingest; complete the experiment with what it "
-                "found, or set them."
-            )
-        return Supervised(
-            num_classes=len(experiment.data.class_names),
-            seed=seed,
-            dtype="float32",
-            name="supervised",
-        )
-    raise ConfigError(f"No objective of kind {config.kind!r}.")
 
 
 def _build_variables(stack: GIMStack, experiment: Experiment) -> None:

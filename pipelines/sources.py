@@ -52,6 +52,7 @@ WEIGHT_SOURCES = (
     "jobs/pretraining.py",
     "losses",
     "module.py",
+    "parts.py",
     "recomputation.py",
     "shapes.py",
     "stack.py",

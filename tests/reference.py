@@ -238,6 +238,108 @@ def cross_entropy(context, labels, kernel, bias):
     return np.mean(nats), np.mean(right)
 
 
+def deep_infomax(z, context, local, whole, gamma):
+    """Local Deep InfoMax with noise contrast, one position at a time.
+
+    Args:
+      z: [b, t, s, d]; context: [b, t, s, c].
+      local, whole: (hidden, hidden_bias, output, output_bias, shortcut) of
+        the networks of positions and of whole examples.
+      gamma: [u], of the layer normalisation of positions.
+
+    Returns:
+      (loss, accuracy).
+    """
+
+    def network(x, weights):
+        hidden, hidden_bias, output, output_bias, shortcut = weights
+        inner = np.maximum(x @ hidden + hidden_bias, 0)
+        return inner @ output + output_bias + x @ shortcut
+
+    def normalised(x):
+        return (x - x.mean()) / np.sqrt(x.var() + 1e-5) * gamma
+
+    z, context = z.astype(np.float64), context.astype(np.float64)
+    parts = [
+        [
+            normalised(network(x, local))
+            for x in example.reshape(-1, z.shape[-1])
+        ]
+        for example in z
+    ]
+    nats, right = [], []
+    for b, example in enumerate(context):
+        g = network(example.mean((0, 1)), whole)
+        others = [x @ g for c, rows in enumerate(parts) if c != b for x in rows]
+        for x in parts[b]:
+            scores = np.array([x @ g, *others])
+            nats.append(np.log(np.exp(scores - scores[0]).sum()))
+            right.append(scores[0] > max(others))
+    return np.mean(nats), np.mean(right)
+
+
+def predsim(
+    context, labels, similarity_kernel, kernel, bias, *, weight, positions
+):
+    """Similarity matching and cross-entropy, one pair at a time.
+
+    Args:
+      context: [b, t, s, c]; labels: [b], -1 is left out.
+      similarity_kernel: [i, j, c, c]; kernel: [c, classes]; bias: [classes].
+      weight: of the similarities.
+      positions: whether whole maps are compared, else deviations.
+
+    Returns:
+      (loss, accuracy).
+    """
+    labelled = labels >= 0
+    context, labels = context[labelled].astype(np.float64), labels[labelled]
+    maps = same_conv(context, similarity_kernel, 0.0)
+    channels = maps.shape[-1]
+    features = [
+        x.ravel() if positions else x.reshape(-1, channels).std(0) for x in maps
+    ]
+    classes = np.eye(len(bias))[labels]
+    errors = [
+        (similarity(features[i], features[j]) - similarity(one, other)) ** 2
+        for i, one in enumerate(classes)
+        for j, other in enumerate(classes)
+    ]
+    nats, right = cross_entropy(context, labels, kernel, bias)
+    return weight * np.mean(errors) + (1 - weight) * nats, right
+
+
+def similarity(x, y):
+    """Cosine similarity of two rows, each less its mean."""
+    x, y = x - x.mean(), y - y.mean()
+    return x @ y / np.sqrt((x @ x) * (y @ y))
+
+
+def grid_conv(x, kernel, bias, *, stride, padding, pool, pool_stride):
+    """`relu(conv(max_pool(x)))`, one output at a time.
+
+    Args:
+      x: [b, t, s, c]; kernel: [k, k, c, d]; bias: [d].
+    """
+
+    def windows(x, size, stride):
+        return np.array(
+            [
+                [
+                    x[:, i : i + size, j : j + size]
+                    for j in range(0, x.shape[2] - size + 1, stride)
+                ]
+                for i in range(0, x.shape[1] - size + 1, stride)
+            ]
+        )  # [t', s', b, size, size, c]
+
+    x = windows(x, pool, pool_stride).max((3, 4)).transpose(2, 0, 1, 3)
+    x = np.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
+    read = windows(x, len(kernel), stride)
+    y = np.einsum("tsbijc,ijcd->btsd", read, kernel) + bias
+    return np.maximum(y, 0)
+
+
 def mel(frequency):
     """The HTK Book 3.4, equation 5.13, in natural logarithms."""
     return 1127 * np.log(1 + frequency / 700)

@@ -174,5 +174,32 @@ def test_another_kind_brings_its_own_settings(tiny):
     )
     with pytest.raises(ConfigError, match=r"prediction_steps must be of type"):
         config.resolve(supervised, ["stack.objective.kind=info_nce"])
-    with pytest.raises(ConfigError, match="a labelled data"):
-        config.resolve(supervised, ["data.pretrain_split=unlabelled"])
+    for kind in ("supervised", "predsim"):
+        with pytest.raises(ConfigError, match="a labelled data"):
+            config.resolve(
+                tiny,
+                [
+                    f"stack.objective.kind={kind}",
+                    "data.pretrain_split=unlabelled",
+                ],
+            )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["kind=deep_infomax", "mi_units=1"], "must be >= 2"),
+        (["kind=predsim", "similarity_weight=1.0"], "must be below 1"),
+        (["kind=predsim", "similarity_of=means"], "must be one of"),
+    ],
+)
+def test_settings_of_objectives_are_checked(tiny, words, message):
+    with pytest.raises(ConfigError, match=message):
+        config.resolve(tiny, [f"stack.objective.{word}" for word in words])
+
+
+def test_examples_are_compared_in_pairs(tiny):
+    for kind in ("deep_infomax", "predsim"):
+        words = [f"stack.objective.kind={kind}", "training.batch_size=1"]
+        with pytest.raises(ConfigError, match="batch_size must be >= 2"):
+            config.resolve(tiny, words)

@@ -19,13 +19,16 @@ TESTS = Path(__file__).parent
 # Class -> the function of tests/reference.py that says what it must compute.
 TWINS = {
     "Adam": "adam",
+    "DeepInfoMax": "deep_infomax",
     "GRUContext": "gru",
     "GatedMaskedConv": "masked_conv_context",
+    "GridConv2D": "grid_conv",
     "InfoNCE": "info_nce",
     "MaskedConvContext": "masked_conv_context",
     "PaddedConv1D": "conv1d",
     "PaddedConv2D": "conv2d",
     "PermutedNegatives": "negative_candidates",
+    "PredSim": "predsim",
     "SequenceNegatives": "negative_candidates",
     "ShiftedNegatives": "negative_candidates",
     "Supervised": "cross_entropy",

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from gim_tf import build, config
-from gim_tf.config import Experiment, SupervisedConfig
+from gim_tf.config import Experiment
 from gim_tf.data.corpus import read_corpus
 from gim_tf.data.input_pipeline import Batch, training_batches
 from gim_tf.data.records import count_records, record_files, write_records
@@ -52,8 +52,7 @@ def _made(experiment: Experiment) -> Batch:
 
 def _with_classes(experiment: Experiment) -> Experiment:
     data = experiment.data
-    supervised = isinstance(experiment.stack.objective, SupervisedConfig)
-    if data.class_names or not supervised:
+    if data.class_names or not experiment.stack.objective.needs_labels:
         return experiment
     names = tuple(f"class_{index}" for index in range(_CLASSES))
     return dataclasses.replace(

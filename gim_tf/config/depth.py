@@ -1,17 +1,22 @@
 """An experiment with fewer modules than it names, or with more."""
 
 import dataclasses
+from dataclasses import fields
+from typing import Any
 
-from gim_tf.config.schema import (
-    Conv1DConfig,
-    Experiment,
-    ResNetConfig,
-    StackConfig,
-)
+from gim_tf.config.encoders import Conv1DConfig, Conv2DConfig, ResNetConfig
+from gim_tf.config.schema import Experiment, StackConfig
 from gim_tf.config.validation import validate
 from gim_tf.errors import ConfigError
 
-_MORE = {"kernel_sizes": 3, "strides": 1, "paddings": 1}
+# Of a further convolution; channels are the last one's.
+_MORE = {
+    "kernel_sizes": 3,
+    "strides": 1,
+    "paddings": 1,
+    "pool_sizes": 1,
+    "pool_strides": 1,
+}
 
 
 def at_depth(experiment: Experiment, depth: int) -> Experiment:
@@ -19,7 +24,7 @@ def at_depth(experiment: Experiment, depth: int) -> Experiment:
 
     Up to its own number: its first ones, without the context network of the
     last where that one is left out. Beyond: modules of one block each, as the
-    last one is: one more block in the last stage of a ResNet; along time a
+    last one is: one more block in the last stage of a ResNet; else a
     convolution of kernel 3 and stride 1 with the last channels.
 
     Raises:
@@ -63,23 +68,20 @@ def first_depth(experiment: Experiment) -> int:
     return experiment.stack.num_modules
 
 
-def _encoder(stack: StackConfig, blocks: int) -> ResNetConfig | Conv1DConfig:
+def _encoder(
+    stack: StackConfig, blocks: int
+) -> ResNetConfig | Conv1DConfig | Conv2DConfig:
     encoder = stack.encoder
     if isinstance(encoder, ResNetConfig):
         return _resnet(encoder, blocks)
     more = blocks - encoder.num_blocks
-
-    def cut(name: str) -> tuple[int, ...]:
-        values = getattr(encoder, name)
-        return (*values, *(_MORE.get(name, values[-1]),) * more)[:blocks]
-
-    return dataclasses.replace(
-        encoder,
-        channels=cut("channels"),
-        kernel_sizes=cut("kernel_sizes"),
-        strides=cut("strides"),
-        paddings=cut("paddings"),
-    )
+    values = {f.name: getattr(encoder, f.name) for f in fields(encoder)}
+    cut: dict[str, Any] = {
+        name: (*value, *(_MORE.get(name, value[-1]),) * more)[:blocks]
+        for name, value in values.items()
+        if isinstance(value, tuple)  # one number a block
+    }
+    return dataclasses.replace(encoder, **cut)
 
 
 def _resnet(encoder: ResNetConfig, blocks: int) -> ResNetConfig:

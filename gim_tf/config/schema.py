@@ -3,10 +3,16 @@
 Every value that decides a run stands here, in one tree.
 """
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gim_tf.config.encoders import Conv1DConfig, Conv2DConfig, ResNetConfig
+from gim_tf.config.objectives import (
+    DeepInfoMaxConfig,
+    InfoNCEConfig,
+    PredSimConfig,
+    SupervisedConfig,
+)
 from gim_tf.config.probes import (
     BlessingConfig,
     ProbeConfig,
@@ -138,91 +144,6 @@ class WindowViewConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResNetConfig:
-    """A norm-free pre-activation ResNet, as a list of blocks.
-
-    Attributes:
-      block: "basic" (two 3x3) or "bottleneck" (1x1, 3x3, 1x1 with expansion).
-      stem_channels: output channels of the first convolution (5x5).
-      stem_strides: its stride; 1 in the paper.
-      planes: width of each stage; a bottleneck's output is `expansion` times
-        as wide.
-      depths: blocks of each stage.
-      expansion: output channels of a bottleneck, in units of its width.
-    """
-
-    block: Literal["basic", "bottleneck"]
-    stem_channels: int
-    planes: tuple[int, ...]
-    depths: tuple[int, ...]
-    expansion: int = 4
-    stem_strides: int = 1
-    kind: Literal["resnet"] = "resnet"
-
-    @property
-    def num_blocks(self) -> int:
-        """The stem and the blocks of all stages."""
-        return 1 + sum(self.depths)
-
-    def time_steps(self, length: int, blocks: int) -> int:
-        """Time steps that leave the first `blocks` blocks: all that enter."""
-        return length
-
-
-@dataclass(frozen=True, kw_only=True)
-class Conv1DConfig:
-    """Convolutions along time with ReLU, one a block.
-
-    Attributes:
-      channels: output channels of each.
-      kernel_sizes: frames that each reads.
-      strides: frames of its input between two of its output.
-      paddings: zero frames that each adds on both sides of its input.
-    """
-
-    channels: tuple[int, ...]
-    kernel_sizes: tuple[int, ...]
-    strides: tuple[int, ...]
-    paddings: tuple[int, ...]
-    kind: Literal["conv_audio"] = "conv_audio"
-
-    @property
-    def num_blocks(self) -> int:
-        """One a convolution."""
-        return len(self.kernel_sizes)
-
-    def time_steps(self, length: int, blocks: int) -> int:
-        """Time steps that leave the first `blocks` blocks."""
-        for kernel, stride, padding in self._sizes(blocks):
-            length = (length + 2 * padding - kernel) // stride + 1
-        return length
-
-    def hop(self, blocks: int) -> int:
-        """Input steps between two frames that leave the first `blocks`."""
-        return math.prod(self.strides[:blocks])
-
-    def centre(self, blocks: int) -> float:
-        """Input position in the middle of what their frame 0 reads itself.
-
-        Frame j stands at `centre + j * hop`.
-        """
-        position, hop = 0.0, 1
-        for kernel, stride, padding in self._sizes(blocks):
-            position += hop * ((kernel - 1) / 2 - padding)
-            hop *= stride
-        return position
-
-    def field(self, blocks: int) -> int:
-        """Input steps that a frame which leaves the first `blocks` reads."""
-        sizes = zip(self.kernel_sizes[:blocks], range(blocks), strict=True)
-        return 1 + sum((kernel - 1) * self.hop(i) for kernel, i in sizes)
-
-    def _sizes(self, blocks: int) -> list[tuple[int, int, int]]:
-        sizes = zip(self.kernel_sizes, self.strides, self.paddings, strict=True)
-        return list(sizes)[:blocks]
-
-
-@dataclass(frozen=True, kw_only=True)
 class GRUConfig:
     """A recurrent context; see `gim_tf.encoders.autoregressors.GRUContext`.
 
@@ -249,38 +170,6 @@ class MaskedConvConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InfoNCEConfig:
-    """Local InfoNCE; see `gim_tf.losses.info_nce.InfoNCE`.
-
-    Attributes:
-      prediction_steps: K, offsets that are predicted.
-      num_negatives: N, negatives of each anchor.
-      skip_steps: time steps left out between anchor and nearest target.
-      negatives: where they come from; see `gim_tf.losses.negatives`.
-      window: time steps that anchors and targets are restricted to, where
-        there are more; None: all.
-      fan_in: whose channels bound the initial W_k.
-      log_offset: added to the softmax inside the logarithm; 0 is stable.
-    """
-
-    prediction_steps: int
-    num_negatives: int
-    skip_steps: int = 0
-    negatives: Literal["uniform", "permuted", "shifted", "sequence"] = "uniform"
-    window: int | None = None
-    fan_in: Literal["target", "context"] = "target"
-    log_offset: float = 0.0
-    kind: Literal["info_nce"] = "info_nce"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SupervisedConfig:
-    """Cross-entropy of a linear head; see `gim_tf.losses.supervised`."""
-
-    kind: Literal["supervised"] = "supervised"
-
-
-@dataclass(frozen=True, kw_only=True)
 class StackConfig:
     """The encoder, its division into modules, and their objective.
 
@@ -296,9 +185,11 @@ class StackConfig:
         with an autoregressor: its context, or z, which the next module reads.
     """
 
-    encoder: ResNetConfig | Conv1DConfig
+    encoder: ResNetConfig | Conv1DConfig | Conv2DConfig
     module_sizes: tuple[int, ...]
-    objective: InfoNCEConfig | SupervisedConfig
+    objective: (
+        InfoNCEConfig | SupervisedConfig | DeepInfoMaxConfig | PredSimConfig
+    )
     autoregressor: GRUConfig | MaskedConvConfig | None = None
     autoregressor_at: Literal["last", "every"] = "last"
     representation: Literal["context", "z"] = "context"
@@ -347,10 +238,13 @@ KINDS = {
     "window": WindowViewConfig,
     "resnet": ResNetConfig,
     "conv_audio": Conv1DConfig,
+    "conv_grid": Conv2DConfig,
     "gru": GRUConfig,
     "masked_conv": MaskedConvConfig,
     "info_nce": InfoNCEConfig,
     "supervised": SupervisedConfig,
+    "deep_infomax": DeepInfoMaxConfig,
+    "predsim": PredSimConfig,
     "examples": ProbeConfig,
     "sequences": SequenceProbeConfig,
 }

@@ -6,15 +6,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from gim_tf.config.encoders import Conv1DConfig, Conv2DConfig, ResNetConfig
+from gim_tf.config.objectives import InfoNCEConfig, PredSimConfig
 from gim_tf.config.probes import ProbeConfig, SequenceProbeConfig
 from gim_tf.config.schema import (
-    Conv1DConfig,
     DataConfig,
     Experiment,
-    InfoNCEConfig,
     PatchViewConfig,
-    ResNetConfig,
-    SupervisedConfig,
     WindowViewConfig,
 )
 from gim_tf.config.training import TrainingConfig
@@ -44,6 +42,8 @@ _AT_LEAST = {
     "stack.encoder.kernel_sizes": 1,
     "stack.encoder.strides": 1,
     "stack.encoder.paddings": 0,
+    "stack.encoder.pool_sizes": 1,
+    "stack.encoder.pool_strides": 1,
     "stack.module_sizes": 0,
     "stack.autoregressor.units": 1,
     "stack.autoregressor.num_layers": 1,
@@ -51,6 +51,8 @@ _AT_LEAST = {
     "stack.objective.num_negatives": 1,
     "stack.objective.skip_steps": 0,
     "stack.objective.log_offset": 0.0,
+    "stack.objective.mi_units": 2,
+    "stack.objective.similarity_weight": 0.0,
     "training.num_steps": 1,
     "training.batch_size": 1,
     "training.seed": 0,
@@ -76,6 +78,7 @@ _AT_LEAST = {
 }
 _POSITIVE = (
     "view.std",
+    "stack.encoder.width",
     "training.learning_rate",
     "probe.learning_rate",
     "probe.knn_temperature",
@@ -231,7 +234,10 @@ def _check_view(experiment: Experiment) -> None:
         _check_patches(view)
     else:
         _check_window(view, experiment.data)
-    fitting = {PatchViewConfig: ResNetConfig, WindowViewConfig: Conv1DConfig}
+    fitting = {
+        PatchViewConfig: (ResNetConfig, Conv2DConfig),
+        WindowViewConfig: (Conv1DConfig,),
+    }
     _require(
         isinstance(encoder, fitting[type(view)]),
         f"stack.encoder.kind {encoder.kind!r} does not read what view.kind "
@@ -295,14 +301,38 @@ def _check_stack(experiment: Experiment) -> None:
         "a module of stack.module_sizes may have 0 blocks only where it has "
         f"an autoregressor, received {stack.module_sizes}",
     )
-    supervised = isinstance(stack.objective, SupervisedConfig)
+    _check_objective(experiment)
+    if isinstance(stack.encoder, Conv2DConfig):
+        left = stack.encoder.time_steps(experiment.view.time_steps, blocks)
+        _require(
+            left >= 1,
+            "nothing is left of the grid after the last block of "
+            f"stack.encoder, {left} rows of {experiment.view.time_steps}; give "
+            "larger views or fewer blocks",
+        )
+
+
+def _check_objective(experiment: Experiment) -> None:
+    objective = experiment.stack.objective
     _require(
-        not supervised or experiment.data.pretrain_split != "unlabelled",
+        not objective.needs_labels
+        or experiment.data.pretrain_split != "unlabelled",
         "a supervised objective needs a labelled data.pretrain_split, received "
         "'unlabelled'",
     )
-    if isinstance(stack.objective, InfoNCEConfig):
-        _check_reach(experiment, stack.objective)
+    if isinstance(objective, InfoNCEConfig):
+        _check_reach(experiment, objective)
+        return
+    _require(
+        objective.kind == "supervised" or experiment.training.batch_size > 1,
+        f"stack.objective.kind {objective.kind!r} compares examples with each "
+        "other; training.batch_size must be >= 2, received 1",
+    )
+    _require(
+        not isinstance(objective, PredSimConfig)
+        or objective.similarity_weight < 1.0,
+        "stack.objective.similarity_weight must be below 1",
+    )
 
 
 def _check_probed_sizes(experiment: Experiment) -> None:
@@ -351,12 +381,12 @@ def _check_frames(experiment: Experiment) -> None:
     )
 
 
-def _check_lengths(encoder: ResNetConfig | Conv1DConfig) -> None:
-    names = (
-        ("planes", "depths")
-        if isinstance(encoder, ResNetConfig)
-        else ("channels", "kernel_sizes", "strides", "paddings")
-    )
+def _check_lengths(encoder: ResNetConfig | Conv1DConfig | Conv2DConfig) -> None:
+    names: tuple[str, ...] = ("channels", "kernel_sizes", "strides", "paddings")
+    if isinstance(encoder, ResNetConfig):
+        names = ("planes", "depths")
+    elif isinstance(encoder, Conv2DConfig):
+        names = (*names, "pool_sizes", "pool_strides")
     lengths = [len(getattr(encoder, name)) for name in names]
     _require(
         len(set(lengths)) == 1,

@@ -6,4 +6,6 @@ from gim_tf.encoders.autoregressors import (
 )
 from gim_tf.encoders.conv_audio import PaddedConv1D as PaddedConv1D
 from gim_tf.encoders.conv_audio import conv1d_blocks as conv1d_blocks
+from gim_tf.encoders.conv_grid import GridConv2D as GridConv2D
+from gim_tf.encoders.conv_grid import conv2d_blocks as conv2d_blocks
 from gim_tf.encoders.resnet import resnet_blocks as resnet_blocks

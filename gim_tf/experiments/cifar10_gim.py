@@ -23,6 +23,17 @@ from gim_tf.config import (
     TrainingConfig,
 )
 
+VIEW = PatchViewConfig(
+    size=32,
+    pad_to=36,
+    crop_size=32,
+    channels=1,
+    mean=(0.4789,),  # luma of the 50,000 training images
+    std=(0.2386,),
+    patch_size=8,
+    patch_stride=4,
+)
+
 EXPERIMENT = Experiment(
     name="cifar10_gim",
     summary="Greedy InfoMax, three small modules, on CIFAR-10",
@@ -44,16 +55,7 @@ EXPERIMENT = Experiment(
         ),
         holdout=0.1,
     ),
-    view=PatchViewConfig(
-        size=32,
-        pad_to=36,
-        crop_size=32,
-        channels=1,
-        mean=(0.4789,),  # luma of the 50,000 training images
-        std=(0.2386,),
-        patch_size=8,
-        patch_stride=4,
-    ),
+    view=VIEW,
     stack=StackConfig(
         encoder=ResNetConfig(
             block="bottleneck",

@@ -31,6 +31,11 @@ _ENCODERS = {
         "{kernel_sizes} and strides of {strides} frames, zero frames on both "
         "sides {paddings}"
     ),
+    "conv_grid": (
+        "convolutions over the grid with ReLU, without normalisation: "
+        "{channels} channels times {width}, kernels of {kernel_sizes}, strides "
+        "of {strides}, after max-pooling of {pool_sizes}"
+    ),
 }
 _CONTEXTS = {
     "gru": "GRU of {units} units over all frames so far",
@@ -41,7 +46,16 @@ _OBJECTIVES = {
         "InfoNCE: find the true one among {num_negatives} random others, up "
         "to {prediction_steps} steps ahead ({skip_steps} skipped)"
     ),
+    "deep_infomax": (
+        "local Deep InfoMax: find an example's own part among those of all "
+        "others in the batch, compared in {mi_units} channels"
+    ),
     "supervised": "cross-entropy of a linear head on the labels",
+    "predsim": (
+        "PredSim: {similarity_weight} times similarity matching with the "
+        "labels, of {similarity_of}, and for the rest cross-entropy of a "
+        "linear head"
+    ),
 }
 _TRAINING = (
     "{num_steps} steps of {batch_size} examples, Adam with step size "

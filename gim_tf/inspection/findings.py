@@ -18,7 +18,9 @@ from gim_tf.inspection.tasks import Task, tasks
 _COLLAPSED_RANK = 2.0
 _STARTS = {
     "info_nce": "Trained without a single label, ",
+    "deep_infomax": "Trained without a single label, ",
     "supervised": "Trained with labels, ",
+    "predsim": "Trained with labels, ",
 }
 _OVERFIT_NATS = 0.02  # a smaller rise of the held-out loss is no news
 _LEARNED_NATS = 0.01  # a loss this near to a guess's has learned nothing

@@ -158,7 +158,8 @@ def _data(
     settings = experiment["data"]
     source = settings["source"]
     objective = experiment["stack"]["objective"].get("kind")
-    read = "with their labels" if objective == "supervised" else "labels unread"
+    labelled = objective in ("supervised", "predsim")
+    read = "with their labels" if labelled else "labels unread"
     what, licence = _DATA.get(source, (f"source `{source}`", _ELSEWHERE))
     lines = [
         Fact("Data", what),

@@ -1,0 +1,28 @@
+"""Greedy supervised training on CIFAR-10: a head a module.
+
+The three modules of `cifar10_gim`, cut from each other as there, each trained
+by the cross-entropy of a linear head of its own.
+
+Paper row: none; `stl10_greedy_supervised`, made small.
+Expected:  see the results table of the README.
+Cost:      as `cifar10_gim`.
+Command:   gim run --experiment cifar10_greedy_supervised \
+               --data cifar10-train.tfrecord.gz \
+               --output-dir outputs/cifar10_greedy_supervised
+"""
+
+import dataclasses
+
+from gim_tf.config import SupervisedConfig
+from gim_tf.experiments.cifar10_gim import EXPERIMENT as GIM
+
+EXPERIMENT = dataclasses.replace(
+    GIM,
+    name="cifar10_greedy_supervised",
+    summary="Greedy supervised: a classifier for each of three modules",
+    paper="(none: the STL-10 baseline made small)",
+    stack=dataclasses.replace(
+        GIM.stack,
+        objective=SupervisedConfig(),
+    ),
+)

@@ -1,0 +1,29 @@
+"""Supervised training on embedded Fashion-MNIST: one module, end to end.
+
+The blocks of `fashion_mnist_gim` as one module, whose objective is the
+cross-entropy of a linear head on the pooled grid; the labels are those that the
+probes get.
+
+Paper row: none; `stl10_supervised`, made small.
+Expected:  see the results table of the README.
+Cost:      as `fashion_mnist_gim`.
+Command:   gim run --experiment fashion_mnist_supervised \
+               --output-dir outputs/fashion_mnist_supervised
+"""
+
+import dataclasses
+
+from gim_tf.config import SupervisedConfig
+from gim_tf.experiments.fashion_mnist_gim import EXPERIMENT as GIM
+
+EXPERIMENT = dataclasses.replace(
+    GIM,
+    name="fashion_mnist_supervised",
+    summary="Supervised: the same blocks as one module, end to end",
+    paper="(none: the STL-10 baseline made small)",
+    stack=dataclasses.replace(
+        GIM.stack,
+        module_sizes=(4,),
+        objective=SupervisedConfig(),
+    ),
+)

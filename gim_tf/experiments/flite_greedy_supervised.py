@@ -1,0 +1,27 @@
+"""Greedy supervised training on five minutes of synthetic speech.
+
+The six modules of `flite_gim`, cut from each other as there, each trained by
+the cross-entropy of a linear head of its own: who speaks.
+
+Paper row: none; `librispeech_greedy_supervised`, made small.
+Expected:  see the results table of the README.
+Cost:      as `flite_gim`.
+Command:   gim run --experiment flite_greedy_supervised \
+               --output-dir outputs/flite_greedy_supervised
+"""
+
+import dataclasses
+
+from gim_tf.config import SupervisedConfig
+from gim_tf.experiments.flite_gim import EXPERIMENT as GIM
+
+EXPERIMENT = dataclasses.replace(
+    GIM,
+    name="flite_greedy_supervised",
+    summary="Greedy supervised: who speaks, for each of six modules",
+    paper="(none: the LibriSpeech baseline made small)",
+    stack=dataclasses.replace(
+        GIM.stack,
+        objective=SupervisedConfig(),
+    ),
+)

@@ -1,0 +1,30 @@
+"""Local Deep InfoMax on 251 speakers of LibriSpeech.
+
+The convolutions and the GRU of `librispeech_mini_gim` as one module, trained
+end to end to tell a frame from those of other recordings, given the mean
+context of its own.
+
+Paper row: none; Deep InfoMax, of Hjelm et al. (2019), like for like.
+Expected:  see the results table of the README.
+Cost:      as `librispeech_mini_gim`.
+Command:   gim run --experiment librispeech_mini_deep_infomax \
+               --data librispeech-mini.tar \
+               --output-dir outputs/librispeech_mini_deep_infomax
+"""
+
+import dataclasses
+
+from gim_tf.config import DeepInfoMaxConfig
+from gim_tf.experiments.librispeech_mini_gim import EXPERIMENT as GIM
+
+EXPERIMENT = dataclasses.replace(
+    GIM,
+    name="librispeech_mini_deep_infomax",
+    summary="Local Deep InfoMax: the same blocks and GRU as one module",
+    paper="(none: like for like)",
+    stack=dataclasses.replace(
+        GIM.stack,
+        module_sizes=(5,),
+        objective=DeepInfoMaxConfig(mi_units=256),  # as the context
+    ),
+)

@@ -1,0 +1,121 @@
+"""The systems that are compared: each trains, can be probed, and is fair."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gim_tf import build, config, experiments
+
+SMALL = {
+    "resnet": (
+        "stack.encoder.planes=[2, 2, 2]",
+        "stack.encoder.stem_channels=2",
+        "stack.encoder.expansion=1",
+    ),
+    "conv_grid": ("stack.encoder.width=0.01",),
+    "conv_audio": (
+        "stack.encoder.channels=[4, 4, 4, 4, 4]",
+        "view.length=2560",
+        "view.mean=0.0",
+        "view.std=1.0",
+    ),
+}
+FAMILIES = ("cifar10", "fashion_mnist", "flite", "librispeech_mini")
+SYSTEMS = (
+    "gim",
+    "cpc",
+    "supervised",
+    "greedy_supervised",
+    "deep_infomax",
+    "predsim",
+)
+ORIGINALS = ("cifar10_deep_infomax_alexnet", "cifar10_predsim_vgg8b")
+
+
+def small(name):
+    experiment = experiments.get(name)
+    words = [*SMALL[experiment.stack.encoder.kind], "training.batch_size=3"]
+    if not experiment.data.class_names:
+        words.append("data.class_names=['a', 'b', 'c']")
+    if experiment.stack.objective.kind == "deep_infomax":
+        words.append("stack.objective.mi_units=8")
+    if getattr(experiment.stack.autoregressor, "units", None):
+        words.append("stack.autoregressor.units=3")
+    return config.resolve(experiment, words)
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_every_experiment_takes_a_step_and_can_be_probed(name):
+    experiment = small(name)
+    stack = build.build_stack(experiment)
+    trainer = build.build_trainer(experiment, stack)
+    shape = (3, *build.view_shape(experiment))
+    views = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    x = build.build_to_grid(experiment)(tf.constant(views))
+    trained = (True,) * experiment.stack.num_modules
+    metrics = trainer.train_step(x, tf.constant([0, 1, 1]), trained)
+    assert list(metrics) == list(stack.module_names)
+    for found in metrics.values():
+        assert np.isfinite(found["loss"])
+        assert 0 < found["gradient_norm"] < np.inf
+    features = (
+        build.build_frames(experiment, stack)(x)
+        if experiment.view.kind == "window"
+        else stack(x)
+    )
+    assert list(features) == list(stack.module_names)
+    assert all(np.all(np.isfinite(value)) for value in features.values())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("system", SYSTEMS[1:])
+def test_systems_of_a_data_set_differ_in_what_they_are_alone(family, system):
+    base = experiments.get(f"{family}_gim")
+    found = experiments.get(f"{family}_{system}")
+    assert found.stack.encoder == base.stack.encoder
+    assert (found.view, found.training) == (base.view, base.training)
+    assert found.probe == base.probe
+    if found.stack.objective.needs_labels:
+        assert found.data.pretrain_split == base.data.train_split
+    same = dataclasses.replace(
+        found.data, pretrain_split=base.data.pretrain_split
+    )
+    assert same == base.data
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_an_original_reads_the_same_pictures_pixel_by_pixel(name):
+    base, found = experiments.get("cifar10_gim"), experiments.get(name)
+    assert found.training == base.training
+    assert found.probe == base.probe
+    whole = dataclasses.replace(base.view, patch_size=1, patch_stride=1)
+    assert found.view == whole
+    assert found.view.grid_side == 32
+
+
+def test_the_original_networks_have_their_authors_sizes():
+    """Parameters of the convolutions, as the authors' lists give them."""
+    vgg8b = experiments.get("cifar10_predsim_vgg8b").stack.encoder
+    assert [vgg8b.time_steps(32, n) for n in range(8)] == [
+        *(32, 32, 32, 16, 16, 8, 4),
+        1,
+    ]
+    full = dataclasses.replace(vgg8b, width=1.0)
+    # 8.9 M with their heads, by the authors' README; a colour picture has 3.
+    assert count(3, full) == pytest.approx(8.9e6, rel=0.02)
+    alexnet = experiments.get("cifar10_deep_infomax_alexnet").stack.encoder
+    assert [alexnet.time_steps(64, n) for n in range(1, 6)] == [64, 31, 15] + (
+        [15] * 2
+    )
+
+
+def count(channels, encoder):
+    widths = (channels, *encoder.widths)
+    return sum(
+        (side**2 * before + 1) * after
+        for side, before, after in zip(
+            encoder.kernel_sizes, widths, encoder.widths, strict=False
+        )
+    )
