@@ -296,8 +296,14 @@ def test_collapse_unlearned_and_useless_modules_raise_alarms():
 
 
 def test_headline_does_not_deny_labels_that_were_used():
-    supervised = {"stack": {"objective": {"kind": "supervised"}}}
-    assert headline(make_summary(), supervised).startswith("Trained with lab")
+    for kind, words in (
+        ("supervised", "Trained with labels, "),
+        ("predsim", "Trained with labels, "),
+        ("info_nce", "Trained without a single label, "),
+        ("deep_infomax", "Trained without a single label, "),
+    ):
+        trained = {"stack": {"objective": {"kind": kind}}}
+        assert headline(make_summary(), trained).startswith(words)
     assert headline({}, EXPERIMENT) == ""
 
 

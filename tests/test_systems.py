@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from gim_tf import build, config, experiments
+from gim_tf.inspection.facts import facts
 
 SMALL = {
     "resnet": (
@@ -31,6 +32,7 @@ SYSTEMS = (
     "deep_infomax",
     "predsim",
 )
+ALIKE = {"cifar10": "fashion_mnist", "librispeech_mini": "flite"}
 ORIGINALS = ("cifar10_deep_infomax_alexnet", "cifar10_predsim_vgg8b")
 
 
@@ -46,8 +48,17 @@ def small(name):
     return config.resolve(experiment, words)
 
 
-@pytest.mark.parametrize("name", experiments.names())
-def test_every_experiment_takes_a_step_and_can_be_probed(name):
+# Data sets that share their stacks, so that one of them is enough here.
+STEPPED = [
+    *(f"{family}_{name}" for family in ALIKE.values() for name in SYSTEMS),
+    *ORIGINALS,
+    "stl10_greedy_supervised",
+    "librispeech_greedy_supervised",
+]
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_every_system_takes_a_step_and_can_be_probed(name):
     experiment = small(name)
     stack = build.build_stack(experiment)
     trainer = build.build_trainer(experiment, stack)
@@ -85,6 +96,13 @@ def test_systems_of_a_data_set_differ_in_what_they_are_alone(family, system):
     assert same == base.data
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize(("family", "alike"), ALIKE.items())
+def test_data_sets_of_a_kind_share_their_systems(family, alike, system):
+    one, other = (experiments.get(f"{x}_{system}") for x in (family, alike))
+    assert one.stack == other.stack
+
+
 @pytest.mark.parametrize("name", ORIGINALS)
 def test_an_original_reads_the_same_pictures_pixel_by_pixel(name):
     base, found = experiments.get("cifar10_gim"), experiments.get(name)
@@ -119,3 +137,10 @@ def count(channels, encoder):
             encoder.kernel_sizes, widths, encoder.widths, strict=False
         )
     )
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_reports_have_words_for_what_was_trained(name):
+    experiment = config.to_dict(experiments.get(name))
+    for fact in facts(experiment, {}):
+        assert "kind" not in fact.value.split()
