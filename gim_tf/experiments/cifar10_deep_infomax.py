@@ -5,7 +5,7 @@ features from those of other pictures, given all of its own picture's.
 
 Paper row: none; Deep InfoMax, of Hjelm et al. (2019), like for like.
 Expected:  see the results table of the README.
-Cost:      as `cifar10_gim`.
+Cost:      estimated: as `cifar10_gim`.
 Command:   gim run --experiment cifar10_deep_infomax \
                --data cifar10-train.tfrecord.gz \
                --output-dir outputs/cifar10_deep_infomax

@@ -8,7 +8,7 @@ it are the mean over the grid and the objective's own network.
 
 Paper row: none; Hjelm et al. (2019), on the data of `cifar10_gim`.
 Expected:  see the results table of the README.
-Cost:      an hour on two CPU cores.
+Cost:      estimated: an hour on two CPU cores.
 Command:   gim run --experiment cifar10_deep_infomax_alexnet \
                --data cifar10-train.tfrecord.gz \
                --output-dir outputs/cifar10_deep_infomax_alexnet
@@ -25,7 +25,7 @@ EXPERIMENT = dataclasses.replace(
     name="cifar10_deep_infomax_alexnet",
     summary="Local Deep InfoMax with the authors' encoder, after AlexNet",
     paper="(none: the original encoder)",
-    cost="1 hour on 2 cores",
+    cost="1 hour on 2 cores, estimated",
     view=dataclasses.replace(VIEW, patch_size=1, patch_stride=1),
     stack=dataclasses.replace(
         DIM.stack,

@@ -5,7 +5,7 @@ by the cross-entropy of a linear head of its own.
 
 Paper row: none; `stl10_greedy_supervised`, made small.
 Expected:  see the results table of the README.
-Cost:      as `cifar10_gim`.
+Cost:      estimated: as `cifar10_gim`.
 Command:   gim run --experiment cifar10_greedy_supervised \
                --data cifar10-train.tfrecord.gz \
                --output-dir outputs/cifar10_greedy_supervised

@@ -5,7 +5,7 @@ similarity matching, 0.01 times the cross-entropy of a linear head.
 
 Paper row: none; PredSim, of Nøkland & Eidnes (2019), like for like.
 Expected:  see the results table of the README.
-Cost:      as `cifar10_gim`.
+Cost:      estimated: as `cifar10_gim`.
 Command:   gim run --experiment cifar10_predsim \
                --data cifar10-train.tfrecord.gz \
                --output-dir outputs/cifar10_predsim

@@ -9,7 +9,7 @@ Paper row: none; Nøkland & Eidnes (2019), "vgg8b" with "predsim".
 Expected:  5.58 % error in the authors' README, with 400 epochs of colour
            pictures at full width, by their own output layer; ours: see the
            results table of the README.
-Cost:      an hour on two CPU cores; 16 times that at full width.
+Cost:      estimated: an hour on two CPU cores; 16 times that at full width.
 Command:   gim run --experiment cifar10_predsim_vgg8b \
                --data cifar10-train.tfrecord.gz \
                --output-dir outputs/cifar10_predsim_vgg8b
@@ -26,7 +26,7 @@ EXPERIMENT = dataclasses.replace(
     name="cifar10_predsim_vgg8b",
     summary="PredSim with the authors' encoder, VGG8b, a quarter as wide",
     paper="(none: the original encoder)",
-    cost="1 hour on 2 cores",
+    cost="1 hour on 2 cores, estimated",
     view=dataclasses.replace(VIEW, patch_size=1, patch_stride=1),
     stack=dataclasses.replace(
         PREDSIM.stack,

@@ -5,7 +5,7 @@ of a linear head on the pooled grid; the labels are those that the probes get.
 
 Paper row: none; `stl10_supervised`, made small.
 Expected:  see the results table of the README.
-Cost:      as `cifar10_gim`.
+Cost:      estimated: as `cifar10_gim`.
 Command:   gim run --experiment cifar10_supervised \
                --data cifar10-train.tfrecord.gz \
                --output-dir outputs/cifar10_supervised

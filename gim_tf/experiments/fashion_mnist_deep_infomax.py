@@ -5,7 +5,7 @@ patch's features from those of other pictures, given all of its own picture's.
 
 Paper row: none; Deep InfoMax, of Hjelm et al. (2019), like for like.
 Expected:  see the results table of the README.
-Cost:      as `fashion_mnist_gim`.
+Cost:      estimated: as `fashion_mnist_gim`.
 Command:   gim run --experiment fashion_mnist_deep_infomax \
                --output-dir outputs/fashion_mnist_deep_infomax
 """

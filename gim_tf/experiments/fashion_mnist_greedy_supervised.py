@@ -5,7 +5,7 @@ trained by the cross-entropy of a linear head of its own.
 
 Paper row: none; `stl10_greedy_supervised`, made small.
 Expected:  see the results table of the README.
-Cost:      as `fashion_mnist_gim`.
+Cost:      estimated: as `fashion_mnist_gim`.
 Command:   gim run --experiment fashion_mnist_greedy_supervised \
                --output-dir outputs/fashion_mnist_greedy_supervised
 """

@@ -5,7 +5,7 @@ similarity matching, 0.01 times the cross-entropy of a linear head.
 
 Paper row: none; PredSim, of Nøkland & Eidnes (2019), like for like.
 Expected:  see the results table of the README.
-Cost:      as `fashion_mnist_gim`.
+Cost:      estimated: as `fashion_mnist_gim`.
 Command:   gim run --experiment fashion_mnist_predsim \
                --output-dir outputs/fashion_mnist_predsim
 """

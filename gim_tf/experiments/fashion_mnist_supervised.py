@@ -6,7 +6,7 @@ probes get.
 
 Paper row: none; `stl10_supervised`, made small.
 Expected:  see the results table of the README.
-Cost:      as `fashion_mnist_gim`.
+Cost:      estimated: as `fashion_mnist_gim`.
 Command:   gim run --experiment fashion_mnist_supervised \
                --output-dir outputs/fashion_mnist_supervised
 """

@@ -4,7 +4,7 @@ The convolutions and the GRU of `flite_gim` as one module, end to end.
 
 Paper row: none; `librispeech_cpc`, made small.
 Expected:  see the results table of the README.
-Cost:      as `flite_gim`.
+Cost:      estimated: as `flite_gim`.
 Command:   gim run --experiment flite_cpc \
                --output-dir outputs/flite_cpc
 """

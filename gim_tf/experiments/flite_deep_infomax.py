@@ -5,7 +5,7 @@ tell a frame from those of other recordings, given the mean context of its own.
 
 Paper row: none; Deep InfoMax, of Hjelm et al. (2019), like for like.
 Expected:  see the results table of the README.
-Cost:      as `flite_gim`.
+Cost:      estimated: as `flite_gim`.
 Command:   gim run --experiment flite_deep_infomax \
                --output-dir outputs/flite_deep_infomax
 """

@@ -5,7 +5,7 @@ the cross-entropy of a linear head of its own: who speaks.
 
 Paper row: none; `librispeech_greedy_supervised`, made small.
 Expected:  see the results table of the README.
-Cost:      as `flite_gim`.
+Cost:      estimated: as `flite_gim`.
 Command:   gim run --experiment flite_greedy_supervised \
                --output-dir outputs/flite_greedy_supervised
 """

@@ -5,7 +5,7 @@ similarity matching, 0.01 times the cross-entropy of a linear head.
 
 Paper row: none; PredSim, of Nøkland & Eidnes (2019), like for like.
 Expected:  see the results table of the README.
-Cost:      as `flite_gim`.
+Cost:      estimated: as `flite_gim`.
 Command:   gim run --experiment flite_predsim \
                --output-dir outputs/flite_predsim
 """

@@ -5,7 +5,7 @@ objective is the cross-entropy of a linear head on the mean context.
 
 Paper row: none; `librispeech_supervised`, made small.
 Expected:  see the results table of the README.
-Cost:      as `flite_gim`.
+Cost:      estimated: as `flite_gim`.
 Command:   gim run --experiment flite_supervised \
                --output-dir outputs/flite_supervised
 """

@@ -7,7 +7,7 @@ Paper row: "Greedy supervised", LibriSpeech train-clean-100, speakers.
 Expected:  speakers 98.7 % (read off the authors' figure); not run by us. The
            paper's 73.4 % of phones (from memory, unverified) is of another
            training, by phone labels.
-Cost:      as `librispeech_gim`.
+Cost:      estimated: as `librispeech_gim`.
 Command:   gim run --experiment librispeech_greedy_supervised \
                --data LibriSpeech/ \
                --output-dir outputs/librispeech_greedy_supervised

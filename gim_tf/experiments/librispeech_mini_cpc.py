@@ -5,7 +5,7 @@ end.
 
 Paper row: none; `librispeech_cpc`, made small.
 Expected:  see the results table of the README.
-Cost:      as `librispeech_mini_gim`.
+Cost:      estimated: as `librispeech_mini_gim`.
 Command:   gim run --experiment librispeech_mini_cpc \
                --data librispeech-mini.tar \
                --output-dir outputs/librispeech_mini_cpc

@@ -6,7 +6,7 @@ context of its own.
 
 Paper row: none; Deep InfoMax, of Hjelm et al. (2019), like for like.
 Expected:  see the results table of the README.
-Cost:      as `librispeech_mini_gim`.
+Cost:      estimated: as `librispeech_mini_gim`.
 Command:   gim run --experiment librispeech_mini_deep_infomax \
                --data librispeech-mini.tar \
                --output-dir outputs/librispeech_mini_deep_infomax

@@ -7,7 +7,7 @@ Trained on the labelled split, of the 200 recordings that are divided;
 
 Paper row: none; PredSim, of Nøkland & Eidnes (2019), like for like.
 Expected:  see the results table of the README.
-Cost:      as `librispeech_mini_gim`.
+Cost:      estimated: as `librispeech_mini_gim`.
 Command:   gim run --experiment librispeech_mini_predsim \
                --data librispeech-mini.tar \
                --output-dir outputs/librispeech_mini_predsim

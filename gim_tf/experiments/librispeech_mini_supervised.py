@@ -7,7 +7,7 @@ Trained on the labelled split, of the 200 recordings that are divided;
 
 Paper row: none; `librispeech_supervised`, made small.
 Expected:  see the results table of the README.
-Cost:      as `librispeech_mini_gim`.
+Cost:      estimated: as `librispeech_mini_gim`.
 Command:   gim run --experiment librispeech_mini_supervised \
                --data librispeech-mini.tar \
                --output-dir outputs/librispeech_mini_supervised
