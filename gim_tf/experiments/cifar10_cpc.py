@@ -5,7 +5,7 @@ convolution over the rows above; the probe reads the encoder's output.
 
 Paper row: none; `stl10_cpc`, made small.
 Expected:  see the results table of the README.
-Cost:      estimated: twice that of `cifar10_gim`.
+Cost:      estimated: three times that of `cifar10_gim`.
 Command:   gim run --experiment cifar10_cpc \
                --data cifar10-train.tfrecord.gz \
                --output-dir outputs/cifar10_cpc

@@ -5,7 +5,7 @@ convolution over the rows above; the probe reads the encoder's output.
 
 Paper row: none; `stl10_cpc`, made small.
 Expected:  see the results table of the README.
-Cost:      estimated: twice that of `fashion_mnist_gim`.
+Cost:      estimated: three times that of `fashion_mnist_gim`.
 Command:   gim run --experiment fashion_mnist_cpc \
                --output-dir outputs/fashion_mnist_cpc
 """
