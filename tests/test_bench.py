@@ -251,7 +251,8 @@ def test_a_product_is_fast():
 
 
 @pytest.mark.parametrize(
-    ("name", "modules"), [("stl10_gim_resnet34", 3), ("librispeech_gim", 6)]
+    ("name", "modules"),
+    [("stl10_gim_resnet34", 3), ("fashion_mnist_gim", 3), ("flite_gim", 6)],
 )
 def test_memory_compares_the_same_blocks(name, modules):
     experiment = config.resolve(
@@ -266,7 +267,7 @@ def test_memory_compares_the_same_blocks(name, modules):
         assert own.stack.encoder == experiment.stack.encoder
         assert own.training.batch_size == 3
     with pytest.raises(ConfigError, match="stl10"):
-        list(memory.variants(experiments.get("flite_gim")))
+        list(memory.variants(experiments.get("cifar10_predsim")))
 
 
 def test_depth_separates_activations_from_the_graph(monkeypatch):

@@ -44,8 +44,8 @@ def measure(
 
     Args:
       experiment: the modules, the batch size and all settings of training;
-        its family, what its name begins with, has a `_supervised` and a
-        `_cpc`.
+        its family, what its name has before `_gim`, has a `_supervised` and
+        a `_cpc`.
       steps: that are timed of each.
       threads: see `gim_tf.bench.machine.set_threads`.
       report: receives the name of each before it begins.
@@ -85,11 +85,17 @@ def measure(
 
 def variants(experiment: Experiment) -> Iterator[Variant]:
     """The rows of an experiment, end-to-end supervision first."""
-    family = _family(experiment.name)
+    family = experiment.name.partition("_gim")[0]
     others = {
         SUPERVISED: f"{family}_supervised",
         "end-to-end CPC": f"{family}_cpc",
     }
+    for name in others.values():
+        if name not in experiments.names():
+            raise ConfigError(
+                f"{experiment.name!r} has no {name!r} to compare with; "
+                "expected one whose name has _gim, as 'stl10_gim'."
+            )
     for row, name in others.items():
         yield Variant(row, Plan(experiment=_like(experiment, name)))
     yield Variant(
