@@ -222,7 +222,7 @@ def _add_memory(added: Any) -> None:
         "--experiment",
         default="stl10_gim",
         metavar="NAME",
-        help="of stl10_* or librispeech_*, with modules; stl10_gim by default",
+        help="one with _gim in its name; stl10_gim by default",
     )
     shared.add_set(parser)
     shared.add_bench(parser)
