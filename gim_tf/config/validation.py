@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from gim_tf.config.bounds import AT_LEAST, POSITIVE
 from gim_tf.config.encoders import Conv1DConfig, Conv2DConfig, ResNetConfig
 from gim_tf.config.objectives import InfoNCEConfig, PredSimConfig
 from gim_tf.config.probes import ProbeConfig, SequenceProbeConfig
@@ -18,73 +19,6 @@ from gim_tf.config.schema import (
 from gim_tf.config.training import TrainingConfig
 from gim_tf.errors import ConfigError
 
-# Smallest values, by dotted path; a list holds to it with each of its items.
-_AT_LEAST = {
-    "data.max_bad": 0,
-    "data.min_examples": 1,
-    "data.sample_rate": 1,
-    "data.min_samples": 1,
-    "data.train_share": 0.0,
-    "data.test_share": 0.0,
-    "data.min_divided": 0,
-    "view.size": 1,
-    "view.patch_size": 1,
-    "view.patch_stride": 1,
-    "view.sample_rate": 1,
-    "view.length": 1,
-    "view.stride": 1,
-    "stack.encoder.stem_channels": 1,
-    "stack.encoder.stem_strides": 1,
-    "stack.encoder.planes": 1,
-    "stack.encoder.depths": 1,
-    "stack.encoder.expansion": 1,
-    "stack.encoder.channels": 1,
-    "stack.encoder.kernel_sizes": 1,
-    "stack.encoder.strides": 1,
-    "stack.encoder.paddings": 0,
-    "stack.encoder.pool_sizes": 1,
-    "stack.encoder.pool_strides": 1,
-    "stack.module_sizes": 0,
-    "stack.autoregressor.units": 1,
-    "stack.autoregressor.num_layers": 1,
-    "stack.objective.prediction_steps": 1,
-    "stack.objective.num_negatives": 1,
-    "stack.objective.skip_steps": 0,
-    "stack.objective.log_offset": 0.0,
-    "stack.objective.mi_units": 2,
-    "stack.objective.similarity_weight": 0.0,
-    "training.num_steps": 1,
-    "training.batch_size": 1,
-    "training.seed": 0,
-    "training.shuffle_buffer": 1,
-    "training.log_every": 1,
-    "training.checkpoint_every": 1,
-    "training.epsilon": 0.0,
-    "training.heldout_every": 0,
-    "training.heldout_examples": 1,
-    "training.patience": 0,
-    "training.min_delta": 0.0,
-    "probe.epochs": 1,
-    "probe.batch_size": 1,
-    "probe.l2": 0.0,
-    "probe.knn_k": 1,
-    "probe.voice_folds": 2,
-    "probe.module_sizes": 0,
-    **{
-        f"probe.{task}.{key}": low
-        for task in ("phone", "speaker")
-        for key, low in (("epochs", 1), ("batch_size", 1), ("l2", 0.0))
-    },
-}
-_POSITIVE = (
-    "view.std",
-    "stack.encoder.width",
-    "training.learning_rate",
-    "probe.learning_rate",
-    "probe.knn_temperature",
-    "probe.phone.learning_rate",
-    "probe.speaker.learning_rate",
-)
 # Where frame labels stand, see `gim_tf.data.alignments`.
 LABEL_HOP = 160  # samples
 LABEL_RATE = 16_000  # of them a second
@@ -131,13 +65,13 @@ def _check_ranges(values: Mapping[str, Any]) -> None:
             not isinstance(value, float) or math.isfinite(value),
             f"{path} must be finite, received {value}",
         )
-        low = _AT_LEAST.get(path)
+        low = AT_LEAST.get(path)
         _require(
             low is None or value is None or value >= low,
             f"{path} must be >= {low}, received {value}",
         )
         _require(
-            path not in _POSITIVE or value is None or value > 0,
+            path not in POSITIVE or value is None or value > 0,
             f"{path} must be > 0, received {value}",
         )
 
