@@ -93,10 +93,11 @@ def test_rows_of_a_recording_decide_together():
     assert deciding_rows(np.zeros(4), 0).all()
 
 
-def test_labels_that_train_cannot_decide(tmp_path):
+@pytest.mark.parametrize("kind", ["supervised", "predsim"])
+def test_labels_that_train_cannot_decide(kind, tmp_path):
     supervised = config.resolve(
         experiments.get("fashion_mnist_gim"),
-        ["stack.objective.kind=supervised"],
+        [f"stack.objective.kind={kind}"],
     )
     with pytest.raises(ConfigError, match="supervised"):
         grow(supervised, tmp_path, limits=Limits())

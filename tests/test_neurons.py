@@ -161,7 +161,7 @@ def bright_spot(view, row, column):
 @pytest.mark.parametrize("spot", [(0, 0), (13, 5), (27, 27), (4, 20)])
 def test_the_patch_of_a_hit_holds_what_excites(tiny, spot):
     """A neuron that answers to light: its patch has the only light."""
-    view = tiny.view
+    view, span = tiny.view, job.patch_spans(tiny)[0]
     picture = bright_spot(view, *spot)
     grids = build.build_preprocess(tiny).to_grid(
         tf.constant(picture[None], tf.float32)
@@ -173,7 +173,9 @@ def test_the_patch_of_a_hit_holds_what_excites(tiny, spot):
     found = {(h.row, h.column) for h in lit}
     inside = set()
     for hit in neuron.hits:
-        top, left, bottom, right = job.patch_box(view, hit.row, hit.column)
+        top, left, bottom, right = job.patch_box(
+            view, span, hit.row, hit.column
+        )
         assert (bottom - top, right - left) == (view.patch_size,) * 2
         if top <= spot[0] < bottom and left <= spot[1] < right:
             inside.add((hit.row, hit.column))
@@ -181,7 +183,7 @@ def test_the_patch_of_a_hit_holds_what_excites(tiny, spot):
 
 
 def test_cells_show_the_pixels_that_the_network_read(tiny):
-    view = tiny.view
+    view, span = tiny.view, job.patch_spans(tiny)[-1]
     generator = np.random.default_rng(0)
     picture = generator.integers(0, 256, (28, 28, 1), np.uint8)
     encoded = tf.constant(picture[None], tf.float32)
@@ -193,11 +195,48 @@ def test_cells_show_the_pixels_that_the_network_read(tiny):
         cell = neuron_pictures.PatchCell(seen, 4 * row, 4 * column, 8, "")
         read = views.denormalise(grids[0, row, column], view).numpy()
         np.testing.assert_array_equal(cell.patch, read)
-        top, left, bottom, right = job.patch_box(view, row, column)
+        top, left, bottom, right = job.patch_box(view, span, row, column)
         stored = picture[max(top, 0) : bottom, max(left, 0) : right]
         inside = cell.patch[max(-top, 0) :, max(-left, 0) :]
         height, width = stored.shape[:2]
         np.testing.assert_array_equal(inside[:height, :width], stored)
+
+
+def test_a_position_s_span_is_exactly_what_its_convolutions_read():
+    """Of an encoder over pixels: its positions are no patches of the view."""
+    vgg = experiments.get("cifar10_predsim_vgg8b")
+    words = ("stack.encoder.width=0.02", "training.batch_size=4")
+    experiment = config.resolve(vgg, words)
+    stack = build.build_stack(experiment)
+    spans = job.patch_spans(experiment)
+    grid = np.random.default_rng(0).normal(size=(1, 32, 32, 1, 1, 1))
+    for depth in (1, 2, 3, 4):
+        span, position = spans[depth - 1], 5
+        start = span.start + position * span.hop
+        ends = [start - 1, start, start + span.side - 1, start + span.side]
+        changed = np.repeat(grid, 1 + 2 * len(ends), 0).astype(np.float32)
+        for index, row in enumerate(ends):
+            # Whole rows, up and down: so large that no ReLU stays as it is.
+            changed[1 + 2 * index, row] += 1e4
+            changed[2 + 2 * index, row] -= 1e4
+        found = stack.grids(tf.constant(changed))[f"module_{depth}"]
+        column = found.numpy()[:, position]
+        moved = np.any(column[1:] != column[0], axis=(1, 2))
+        assert moved.reshape(-1, 2).any(1).tolist() == [
+            False,
+            True,
+            True,
+            False,
+        ]
+
+
+def test_a_patch_that_reaches_beyond_the_view_is_black_there():
+    view = np.full((6, 6, 1), 9, np.uint8)
+    cell = neuron_pictures.PatchCell(view, -2, 3, 5, "")
+    assert cell.outline == (0, 3, 3, 3)
+    expected = np.zeros((5, 5, 1))
+    expected[2:, :3] = 9
+    np.testing.assert_array_equal(cell.patch, expected)
 
 
 def test_a_frame_s_span_is_exactly_what_its_convolutions_read(tiny_sequence):

@@ -27,11 +27,11 @@ def add_study(added: Any) -> None:
         study,
         "make a table or figure of the paper: train, probe, compare",
         "gim study --list",
-        "gim study vision --dataset fashion_mnist --seeds 0,1,2 "
+        "gim study accuracy --dataset fashion_mnist --seeds 0,1,2 "
         "--output-dir outputs/fashion_mnist",
-        "gim study audio --seeds 0,1,2 --output-dir outputs/flite --jobs 2",
-        "gim study vision --data cifar10-train.tfrecord.gz --seeds 0 "
-        "--systems gim,cpc --output-dir outputs/cifar10",
+        "gim study accuracy --dataset flite --seeds 0,1,2 "
+        "--output-dir outputs/flite --jobs 2",
+        "gim study accuracy --systems gim,cpc --output-dir outputs/pair",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="see --list")
     parser.add_argument(

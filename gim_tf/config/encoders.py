@@ -129,15 +129,32 @@ class Conv2DConfig:
 
     def time_steps(self, length: int, blocks: int) -> int:
         """Rows that leave the first `blocks` blocks."""
-        sizes = zip(
-            self.kernel_sizes,
-            self.strides,
-            self.paddings,
-            self.pool_sizes,
-            self.pool_strides,
-            strict=True,
-        )
-        for kernel, stride, padding, pool, pool_stride in list(sizes)[:blocks]:
-            length = (length - pool) // pool_stride + 1
+        for kernel, stride, padding in self._windows(blocks):
             length = (length + 2 * padding - kernel) // stride + 1
         return length
+
+    def cells(self, blocks: int) -> tuple[int, int, int]:
+        """(start, hop, field) of what leaves the first `blocks` blocks.
+
+        Row i reads `field` rows of the input from `start + i * hop` on; below
+        0 is padding. Columns likewise.
+        """
+        start, hop, field = 0, 1, 1
+        for kernel, stride, padding in self._windows(blocks):
+            start -= padding * hop
+            field += (kernel - 1) * hop
+            hop *= stride
+        return start, hop, field
+
+    def _windows(self, blocks: int) -> list[tuple[int, int, int]]:
+        """(size, stride, padding) of each pooling and each convolution."""
+        pools = zip(self.pool_sizes, self.pool_strides, strict=True)
+        convolutions = zip(
+            self.kernel_sizes, self.strides, self.paddings, strict=True
+        )
+        both = list(zip(pools, convolutions, strict=True))[:blocks]
+        return [
+            window
+            for (size, stride), convolution in both
+            for window in ((size, stride, 0), convolution)
+        ]

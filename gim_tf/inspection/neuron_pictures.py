@@ -37,8 +37,8 @@ class PatchCell(NamedTuple):
 
     Attributes:
       view: uint8 [height, width, 1 or 3], all that the network read.
-      top: first row of the patch.
-      left: first column of the patch.
+      top: first row of the patch; it may reach beyond the view on all sides.
+      left: first column of the patch, likewise.
       side: of the patch, in pixels.
       caption: a few words, such as the class.
     """
@@ -51,9 +51,22 @@ class PatchCell(NamedTuple):
 
     @property
     def patch(self) -> np.ndarray:
-        """uint8 [side, side, 1 or 3]."""
-        rows = slice(self.top, self.top + self.side)
-        return self.view[rows, self.left : self.left + self.side]
+        """uint8 [side, side, 1 or 3], black beyond the view."""
+        margin = [(self.side, self.side)] * 2
+        padded = np.pad(self.view, [*margin, (0, 0)])
+        top, left = self.top + self.side, self.left + self.side
+        return padded[top : top + self.side, left : left + self.side]
+
+    @property
+    def outline(self) -> tuple[int, int, int, int]:
+        """(top, left, height, width) of what of it is in the view."""
+        (top, height), (left, width) = (
+            (max(first, 0), min(first + self.side, length) - max(first, 0))
+            for first, length in zip(
+                (self.top, self.left), self.view.shape, strict=False
+            )
+        )
+        return top, left, height, width
 
 
 class SequenceCell(NamedTuple):
@@ -113,9 +126,8 @@ def patch_sheet(
         inner = left + side + 0.06
         _show(ax, rgb(cell.view), inner, top, side)
         scale = side / len(cell.view)
-        corner = (inner + cell.left * scale, top + cell.top * scale)
-        length = cell.side * scale
-        _outline(ax, corner, length, length, ANCHOR, 1.6)
+        first, begin, height, width = (n * scale for n in cell.outline)
+        _outline(ax, (inner + begin, top + first), width, height, ANCHOR, 1.6)
         _write(ax, inner, top + side + 0.1, cell.caption)
 
     return _sheet(

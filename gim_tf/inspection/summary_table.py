@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from gim_tf.inspection.curves import as_float, module_names, module_title
 from gim_tf.inspection.tasks import GAIN, SCORE, UNTRAINED, Task, tasks
 
-_LOCAL = ("loss / log(N+1)", "contrastive")
-_HELDOUT = ("held-out loss", "held-out contrastive")
+_LOCAL = ("loss / a guess", "own task")
+_HELDOUT = ("held-out loss", "held-out own task")
 
 
 class ModuleRow(NamedTuple):
@@ -19,7 +19,8 @@ class ModuleRow(NamedTuple):
       name: its key, such as "module_3".
       loss: local loss, in nats.
       chance_loss: that of a guess, in nats.
-      accuracy: share of positives found, in [0, 1].
+      accuracy: in the module's own task, in [0, 1]: of InfoNCE the share of
+        positives found, of supervised objectives that of classes.
       heldout_loss: as `loss`, on examples that were never trained on.
       heldout_accuracy: likewise.
       scores: accuracies of the probes by key, in [0, 1].

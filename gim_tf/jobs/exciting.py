@@ -14,6 +14,7 @@ import tensorflow as tf
 from gim_tf import build, config
 from gim_tf.config import (
     Conv1DConfig,
+    Conv2DConfig,
     Experiment,
     PatchViewConfig,
     WindowViewConfig,
@@ -193,15 +194,55 @@ def frame_spans(experiment: Experiment) -> list[FrameSpan]:
     return spans
 
 
-def patch_box(view: PatchViewConfig, row: int, column: int) -> tuple[int, ...]:
-    """(top, left, bottom, right) of a patch in the picture of `view.size`.
+class PatchSpan(NamedTuple):
+    """What a position of a module's grid reads, in pixels of the view.
+
+    Row i reads `side` rows from `start + i hop` on; columns likewise.
+
+    Attributes:
+      start: of position 0; below 0 where it reads padding.
+      hop: between two positions.
+      side: of what is read.
+    """
+
+    start: int
+    hop: int
+    side: int
+
+
+def patch_spans(experiment: Experiment) -> list[PatchSpan]:
+    """What positions of the grid read, one entry a module.
+
+    Raises:
+      ConfigError: the view has no patches.
+    """
+    view, encoder = experiment.view, experiment.stack.encoder
+    if not isinstance(view, PatchViewConfig):
+        raise ConfigError(f"A view of kind {view.kind!r} has no patches.")
+    spans = []
+    for blocks in itertools.accumulate(experiment.probed_sizes):
+        start, hop, field = (
+            encoder.cells(blocks)
+            if isinstance(encoder, Conv2DConfig)
+            else (0, 1, 1)  # each patch by itself
+        )
+        stride = view.patch_stride
+        side = (field - 1) * stride + view.patch_size
+        spans.append(PatchSpan(start * stride, hop * stride, side))
+    return spans
+
+
+def patch_box(
+    view: PatchViewConfig, span: PatchSpan, row: int, column: int
+) -> tuple[int, ...]:
+    """(top, left, bottom, right) of what is read, in pixels of `view.size`.
 
     Of the evaluation view, the centre of the picture with its border.
     """
     border = (view.pad_to - view.size) // 2
     start = (view.pad_to - view.crop_size) // 2 - border
-    top, left = (start + i * view.patch_stride for i in (row, column))
-    return top, left, top + view.patch_size, left + view.patch_size
+    top, left = (start + span.start + i * span.hop for i in (row, column))
+    return top, left, top + span.side, left + span.side
 
 
 def _encoded(
@@ -237,25 +278,30 @@ def _of_patches(
     }
     names = experiment.data.class_names
 
-    def cell(hit: Hit) -> PatchCell:
-        label = records[hit.example].label
+    spans = patch_spans(experiment)
+
+    def span_of(neuron: Neuron) -> PatchSpan:
+        return spans[module_number(neuron.module) - 1]
+
+    def cell(neuron: Neuron, hit: Hit) -> PatchCell:
+        label, span = records[hit.example].label, span_of(neuron)
         return PatchCell(
             view=seen[hit.example],
-            top=hit.row * view.patch_stride,
-            left=hit.column * view.patch_stride,
-            side=view.patch_size,
+            top=span.start + hit.row * span.hop,
+            left=span.start + hit.column * span.hop,
+            side=span.side,
             caption=names[label] if 0 <= label < len(names) else "",
         )
 
     png = patch_sheet(
         found,
-        [[cell(hit) for hit in neuron.hits] for neuron in found],
+        [[cell(neuron, hit) for hit in neuron.hits] for neuron in found],
         split=split,
         notes=_notes(experiment, "it also sees the rows above"),
     )
     places = [
         [
-            {"pixels": patch_box(view, hit.row, hit.column)}
+            {"pixels": patch_box(view, span_of(neuron), hit.row, hit.column)}
             for hit in neuron.hits
         ]
         for neuron in found

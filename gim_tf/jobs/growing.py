@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gim_tf import config
-from gim_tf.config import Experiment, SupervisedConfig
+from gim_tf.config import Experiment
 from gim_tf.config.depth import at_depth, first_depth
 from gim_tf.data import corpus
 from gim_tf.data.records import record_files
@@ -87,7 +87,7 @@ def grow(
       ConfigError: the objective reads the labels that decide, or `start` is
         no beginning of the experiment.
     """
-    if isinstance(experiment.stack.objective, SupervisedConfig):
+    if experiment.stack.objective.needs_labels:
         raise ConfigError(
             "The labels that decide how deep a network gets must not have "
             "trained it, and a supervised objective reads them. Choose "

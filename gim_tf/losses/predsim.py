@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from gim_tf import initializers
 from gim_tf.losses.objective import Objective, ObjectiveOutput
+from gim_tf.losses.supervised import cross_entropy
 from gim_tf.shapes import pool_grid
 
 _SIDE = 3
@@ -144,16 +145,14 @@ class PredSim(Objective):
             raise ValueError("PredSim needs labels, received None.")
         known = tf.cast(labels >= 0, context.dtype)
         total = tf.maximum(tf.reduce_sum(known), 1.0)
-        safe = tf.maximum(labels, 0)
-        wanted = _similarities(tf.one_hot(safe, self.num_classes))
+        wanted = _similarities(
+            tf.one_hot(tf.maximum(labels, 0), self.num_classes)
+        )
         errors = tf.square(_similarities(self._features(context)) - wanted)
         pairs = known[:, None] * known
         similarity = tf.reduce_sum(pairs * errors) / tf.square(total)
         logits = tf.matmul(pool_grid(context), self.kernel) + self.bias
-        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(safe, logits)
-        prediction = tf.reduce_sum(known * nats) / total
-        right = tf.cast(tf.argmax(logits, -1, safe.dtype) == safe, logits.dtype)
-        accuracy = tf.reduce_sum(known * right) / total
+        prediction, accuracy = cross_entropy(logits, labels)
         weight = self.similarity_weight
         return ObjectiveOutput(
             loss=weight * similarity + (1.0 - weight) * prediction,

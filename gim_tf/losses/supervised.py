@@ -80,16 +80,9 @@ class Supervised(Objective):
         if labels is None:
             raise ValueError("Supervised needs labels, received None.")
         logits = tf.matmul(pool_grid(context), self.kernel) + self.bias
-        known = tf.cast(labels >= 0, logits.dtype)
-        safe = tf.maximum(labels, 0)
-        total = tf.maximum(tf.reduce_sum(known), 1.0)
-        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(safe, logits)
-        right = tf.cast(tf.argmax(logits, -1, safe.dtype) == safe, logits.dtype)
-        accuracy = tf.reduce_sum(known * right) / total
+        loss, accuracy = cross_entropy(logits, labels)
         return ObjectiveOutput(
-            loss=tf.reduce_sum(known * nats) / total,
-            accuracy=accuracy,
-            per_step=accuracy[None],
+            loss=loss, accuracy=accuracy, per_step=accuracy[None]
         )
 
     def get_config(self) -> dict[str, object]:
@@ -98,3 +91,23 @@ class Supervised(Objective):
             "num_classes": self.num_classes,
             "seed": self.seed,
         }
+
+
+def cross_entropy(
+    logits: tf.Tensor, labels: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Loss [] in nats and accuracy [], means over examples with a label.
+
+    Args:
+      logits: [b, C].
+      labels: [b] int64, -1 where there is none; both are 0 without any.
+    """
+    known = tf.cast(labels >= 0, logits.dtype)
+    safe = tf.maximum(labels, 0)
+    total = tf.maximum(tf.reduce_sum(known), 1.0)
+    nats = tf.nn.sparse_softmax_cross_entropy_with_logits(safe, logits)
+    right = tf.cast(tf.argmax(logits, -1, safe.dtype) == safe, logits.dtype)
+    return (
+        tf.reduce_sum(known * nats) / total,
+        tf.reduce_sum(known * right) / total,
+    )

@@ -4,6 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+QUOTED_FROM = {
+    "class": "STL-10",
+    "phone": "LibriSpeech train-clean-100",
+    "speaker": "LibriSpeech train-clean-100",
+}
+"""The data that the paper's figures are of, by task."""
+
 SOURCES = {
     "secondary": "secondary source",
     "figure": "read off a figure",
@@ -94,7 +101,6 @@ class Study:
       figures: of `gim_tf.studies.figures`, in order.
       controls: the paper's figures of what has no system of its own, by the
         names of `gim_tf.studies.rows.CONTROLS`, then by task.
-      quoted_from: the data that the paper's figures are of.
       gigabytes: memory that one run needs at most, to choose how many go at
         once.
     """
@@ -109,5 +115,4 @@ class Study:
     tables: tuple[str, ...]
     figures: tuple[str, ...] = ()
     controls: Mapping[str, Mapping[str, Quoted]] = field(default_factory=dict)
-    quoted_from: str = ""
     gigabytes: float = 3.0

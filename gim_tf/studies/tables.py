@@ -8,7 +8,7 @@ from gim_tf.config import Experiment
 from gim_tf.inspection.curves import module_title
 from gim_tf.inspection.tasks import SCORE, WORDS
 from gim_tf.studies.rows import CONTROLS, Results
-from gim_tf.studies.schema import Quoted
+from gim_tf.studies.schema import QUOTED_FROM, Quoted
 from gim_tf.studies.spread import Spread, percent, spread, text
 
 _NONE = "-"
@@ -54,7 +54,10 @@ def systems(results: Results) -> Table:
     header += ["n", "training, s"]
     notes = [_SPREAD, "The same data and the same probe for all.", _SECONDS]
     if quoted:
-        notes.append(_PAPER.format(results.request.study.quoted_from))
+        data = dict.fromkeys(
+            QUOTED_FROM[t] for t in results.tasks if t in quoted
+        )
+        notes.append(_PAPER.format(" and ".join(data)))
     return Table(
         f"Linear probe of the last module, {results.request.chosen}",
         header,
@@ -267,7 +270,7 @@ def _quoted(results: Results) -> set[str]:
 
 def _paper(results: Results, task: str) -> str:
     several = f", {task}" if len(results.tasks) > 1 else ""
-    return f"the paper's, {results.request.study.quoted_from}{several}"
+    return f"the paper's, {QUOTED_FROM[task]}{several}"
 
 
 def _accuracies(

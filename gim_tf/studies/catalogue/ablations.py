@@ -99,5 +99,4 @@ STUDY = Study(
     ),
     tables=("systems",),
     figures=("systems",),
-    quoted_from="LibriSpeech train-clean-100",
 )

@@ -7,8 +7,8 @@ Expected:  error falls with depth for Greedy InfoMax and for CPC alike; greedy
            GIM .742 .0997 .0203 .0130 .0093 .0064, CPC .656 .112 .0314 .0151
            .0064 .0044, supervised .792 .552 .159 .072 .048 .0115, greedy
            supervised .533 .0392 .0239 .0171 .0177 .0134.
-Cost:      none beyond the runs of `vision` or `audio`, which it shares if it
-           has their output directory.
+Cost:      none beyond the runs of `accuracy`, which it shares if it has its
+           output directory.
 Command:   gim study per_module --data cifar10-train.tfrecord.gz \
                --seeds 0,1,2 --output-dir outputs/cifar10
            gim study per_module --dataset flite --seeds 0,1,2 \
@@ -18,7 +18,10 @@ CPC and the supervised network are one module each, trained end to end. Their
 blocks are probed at the depths at which Greedy InfoMax is cut.
 """
 
-from gim_tf.studies.schema import Study, System
+from gim_tf.studies.catalogue.accuracy import SYSTEMS
+from gim_tf.studies.schema import Study
+
+_SHOWN = ("gim", "cpc", "supervised", "greedy_supervised")
 
 STUDY = Study(
     name="per_module",
@@ -26,26 +29,7 @@ STUDY = Study(
     paper="figure of errors by module",
     cost="a seed: 4 runs, about as DATASET_gim, shared with the tables",
     datasets=("cifar10", "fashion_mnist", "flite", "librispeech_mini"),
-    systems=(
-        System(name="gim", title="Greedy InfoMax"),
-        System(
-            name="cpc",
-            title="CPC, end to end",
-            experiment="{dataset}_cpc",
-            by_depth=True,
-        ),
-        System(
-            name="supervised",
-            title="supervised, end to end",
-            experiment="{dataset}_supervised",
-            by_depth=True,
-        ),
-        System(
-            name="greedy_supervised",
-            title="greedy supervised",
-            experiment="{dataset}_greedy_supervised",
-        ),
-    ),
+    systems=tuple(system for system in SYSTEMS if system.name in _SHOWN),
     tables=("by_depth",),
     figures=("by_depth",),
 )
