@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from gim_tf import initializers, parts
@@ -24,6 +25,7 @@ from gim_tf.data import views, windows
 from gim_tf.data.heldout import hash_bound
 from gim_tf.data.input_pipeline import (
     Decode,
+    FrameLabels,
     TrainingData,
     held_out_batches,
 )
@@ -188,7 +190,16 @@ def build_training_data(
         seed=training.seed,
         shuffle_buffer=training.shuffle_buffer,
         left_out=hash_bound(files, left_out) if left_out else 0,
+        frame_labels=_frame_labels(experiment),
     )
+
+
+def label_shape(experiment: Experiment) -> tuple[int, ...]:
+    """Shape of one example's label as the objectives take it: () or (l,)."""
+    if not experiment.stack.learns_frames:
+        return ()
+    encoder = _along_time(experiment)
+    return (encoder.time_steps(view_shape(experiment)[0], encoder.num_blocks),)
 
 
 def build_heldout(
@@ -235,6 +246,18 @@ def build_phases(experiment: Experiment) -> list[Phase]:
     training = experiment.training
     return phases(
         training.schedule, experiment.stack.num_modules, training.num_steps
+    )
+
+
+def _frame_labels(experiment: Experiment) -> FrameLabels | None:
+    """What finds the labels of the frames of a view, if these are learnt."""
+    if not experiment.stack.learns_frames:
+        return None
+    kind, view = _views(experiment), experiment.view
+    hop, first = frame_grid(experiment)
+    centres = first + hop * np.arange(*label_shape(experiment))
+    return lambda example, labels, seed: kind.training_labels(
+        example, labels, seed, view, centres=centres
     )
 
 
@@ -306,7 +329,7 @@ def _build_variables(stack: GIMStack, experiment: Experiment) -> None:
     """Creates all variables by one pass over a single blank view."""
     kind, view = _views(experiment), experiment.view
     x = kind.to_grid(tf.zeros((1, *kind.view_shape(view))), view)
-    labels = tf.zeros((1,), tf.int64)
+    labels = tf.zeros((1, *label_shape(experiment)), tf.int64)
     for module in stack.gim_modules:
         x = module(x, labels).z
     stack.built = True

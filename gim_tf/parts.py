@@ -36,6 +36,7 @@ from gim_tf.losses import (
     Objective,
     PredSim,
     Supervised,
+    SupervisedFrames,
 )
 from gim_tf.losses.negatives import NegativeSampler
 from gim_tf.module import Chain
@@ -152,8 +153,11 @@ def objective(
             name="deep_infomax",
         )
     if isinstance(config, SupervisedConfig):
-        return Supervised(
-            num_classes=_num_classes(experiment), seed=seed, name="supervised"
+        of_frames = experiment.stack.learns_frames
+        kind = SupervisedFrames if of_frames else Supervised
+        classes = _frame_classes if of_frames else _num_classes
+        return kind(
+            num_classes=classes(experiment), seed=seed, name="supervised"
         )
     if isinstance(config, PredSimConfig):
         return PredSim(
@@ -175,3 +179,13 @@ def _num_classes(experiment: Experiment) -> int:
             "found, or set them."
         )
     return len(experiment.data.class_names)
+
+
+def _frame_classes(experiment: Experiment) -> int:
+    if not experiment.data.frame_names:
+        raise ConfigError(
+            "An objective of frames needs data.frame_names, which are not "
+            "known before ingest, or the data have none; complete the "
+            "experiment with what ingest found, or choose labels_of=example."
+        )
+    return len(experiment.data.frame_names)

@@ -14,6 +14,11 @@ RECOMPUTED = ["training.recompute_groups=3"]
 
 
 CLASSES = "data.class_names=['a', 'b', 'c', 'd']"
+FRAMES = (
+    "stack.objective.kind=supervised",
+    "stack.objective.labels_of=frame",
+    "data.frame_names=['x', 'y']",
+)
 OBJECTIVES = {
     "info_nce": [],
     "supervised": ["stack.objective.kind=supervised"],
@@ -42,6 +47,7 @@ def test_every_objective_is_here():
             for objective in OBJECTIVES
         ),
         "every_gru-info_nce",
+        "frames-supervised",
         "patches-info_nce-recomputed",
         "sequence-info_nce-recomputed",
         "patches-predsim-recomputed",
@@ -55,6 +61,8 @@ def experiment_and_grid(request, tiny, grid, tiny_sequence, sequence_grid):
         return config.resolve(tiny, words), grid[0]
     if kind == "every_gru":
         words.append("stack.autoregressor_at=every")
+    if kind == "frames":
+        words = [*FRAMES]
     return config.resolve(tiny_sequence, [*words, CLASSES]), sequence_grid
 
 
@@ -62,7 +70,9 @@ def test_T9_no_module_s_loss_reaches_another_module(  # noqa: N802
     experiment_and_grid,
 ):
     experiment, x = experiment_and_grid
-    labels = np.array([0, 3, -1])
+    labels = np.array([0, 1, -1])
+    if experiment.stack.learns_frames:
+        labels = np.tile(labels[:, None], build.label_shape(experiment))
     stack = build.build_stack(experiment)
     with tf.GradientTape(persistent=True) as tape:
         losses, z = [], tf.constant(x)

@@ -1,15 +1,17 @@
 """Speech from recordings to a report: what is probed is what is exported."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from gim_tf import config, experiments, jobs
+from gim_tf import build, config, experiments, jobs
 from gim_tf.data import records
 from gim_tf.data.corpus import read_corpus
+from gim_tf.data.input_pipeline import training_batches
 from gim_tf.errors import ConfigError
 from gim_tf.export.saved_model import load_encoder, signature_function
 from gim_tf.inspection.summary_table import summarise_table
@@ -234,3 +236,32 @@ def test_a_task_without_labels_is_refused_before_training(ran):
     )
     with pytest.raises(ConfigError, match="frame labels"):
         config.completed(bare, {"class_names": ["1", "2"]})
+
+
+def test_phones_of_the_frames_of_a_view_can_be_learnt(ran):
+    experiment, directory, _, _ = ran
+    experiment = config.resolve(
+        experiment,
+        [
+            "stack.objective.kind=supervised",
+            "stack.objective.labels_of=frame",
+            "stack.module_sizes=[5]",
+            "training.learning_rate=0.01",
+        ],
+    )
+    files = records.record_files(directory / "records", "train")
+    stack = build.build_stack(experiment)
+    trainer = build.build_trainer(experiment, stack)
+    data = build.build_training_data(
+        experiment, files, records.count_records(files)
+    )
+    assert build.label_shape(experiment) == (25,)
+    losses = []
+    for batch in itertools.islice(training_batches(data, 0), 100):
+        assert batch.labels.shape == (experiment.training.batch_size, 25)
+        assert set(np.unique(batch.labels)) <= {-1, 0, 1, 2}
+        # Two labels lack at a recording's end, one stands before frame 0.
+        assert np.mean(batch.labels == -1) < 4 / 25
+        metrics = trainer.compiled_step(batch.x, batch.labels, (True,))
+        losses.append(metrics["module_1"]["loss"].numpy())
+    assert np.mean(losses[-20:]) < 0.5 * np.log(3)

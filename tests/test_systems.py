@@ -41,6 +41,7 @@ def small(name):
     words = [*SMALL[experiment.stack.encoder.kind], "training.batch_size=3"]
     if not experiment.data.class_names:
         words.append("data.class_names=['a', 'b', 'c']")
+        words.append("data.frame_names=['x', 'y']")
     if experiment.stack.objective.kind == "deep_infomax":
         words.append("stack.objective.mi_units=8")
     if getattr(experiment.stack.autoregressor, "units", None):
@@ -54,9 +55,12 @@ STEPPED = [
     *ORIGINALS,
     "stl10_greedy_supervised",
     "librispeech_greedy_supervised",
+    "flite_supervised_phones",
+    "librispeech_greedy_supervised_phones",
 ]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", STEPPED)
 def test_every_system_takes_a_step_and_can_be_probed(name):
     experiment = small(name)
@@ -66,7 +70,9 @@ def test_every_system_takes_a_step_and_can_be_probed(name):
     views = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     x = build.build_to_grid(experiment)(tf.constant(views))
     trained = (True,) * experiment.stack.num_modules
-    metrics = trainer.train_step(x, tf.constant([0, 1, 1]), trained)
+    labels = np.zeros((3, *build.label_shape(experiment)), np.int64)
+    labels[1:] = 1
+    metrics = trainer.train_step(x, tf.constant(labels), trained)
     assert list(metrics) == list(stack.module_names)
     for found in metrics.values():
         assert np.isfinite(found["loss"])
@@ -78,6 +84,17 @@ def test_every_system_takes_a_step_and_can_be_probed(name):
     )
     assert list(features) == list(stack.module_names)
     assert all(np.all(np.isfinite(value)) for value in features.values())
+
+
+@pytest.mark.parametrize("family", ["flite", "librispeech"])
+@pytest.mark.parametrize("system", ["supervised", "greedy_supervised"])
+def test_phones_are_learnt_by_the_network_that_learns_voices(family, system):
+    voices = experiments.get(f"{family}_{system}")
+    phones = experiments.get(f"{family}_{system}_phones")
+    frames = config.SupervisedConfig(labels_of="frame")
+    stack = dataclasses.replace(voices.stack, objective=frames)
+    words = {x: getattr(phones, x) for x in ("name", "summary", "paper")}
+    assert phones == dataclasses.replace(voices, stack=stack, **words)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -54,6 +54,23 @@ def test_windows_start_at_every_multiple_of_the_stride_and_nowhere_else():
     assert starts == {0, 160, 320, 480}
 
 
+def test_frames_of_a_window_have_the_labels_that_stand_nearest():
+    """Samples that are their own position tell where a window was cut."""
+    samples = tf.range(800 + 7 * 160, dtype=tf.float32)
+    labels = tf.range(9, dtype=tf.int64)  # at 200, 360, ... 1480
+    centres = 20 + 160 * np.arange(5)
+    for seed in range(40):
+        chosen = tf.constant([seed, 5])
+        window = windows.training_view(samples, chosen, VIEW)
+        (start, *_) = np.rint(windows.denormalise(window, VIEW))
+        found = windows.training_labels(
+            samples, labels, chosen, VIEW, centres=centres
+        )
+        distances = np.abs(start + centres[:, None] - (200 + 160 * labels))
+        expected = np.where(distances.min(1) <= 80, distances.argmin(1), -1)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_recording_as_long_as_the_window_is_taken_whole():
     samples = noise(800)
     window = windows.training_view(samples, tf.constant([1, 2]), VIEW)

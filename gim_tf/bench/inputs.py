@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from gim_tf import build, config
 from gim_tf.config import Experiment
+from gim_tf.data.alignments import NUM_PHONES
 from gim_tf.data.corpus import read_corpus
 from gim_tf.data.input_pipeline import Batch, training_batches
 from gim_tf.data.records import count_records, record_files, write_records
@@ -43,21 +44,30 @@ def _made(experiment: Experiment) -> Batch:
     generator = np.random.default_rng(experiment.training.seed)
     shape = (size, *build.view_shape(experiment))
     views = generator.standard_normal(shape, np.float32)
-    classes = max(len(experiment.data.class_names), 1)
+    data = experiment.data
+    of_frames = experiment.stack.learns_frames
+    names = data.frame_names if of_frames else data.class_names
+    shape = (size, *build.label_shape(experiment))
     return Batch(
         build.build_to_grid(experiment)(tf.constant(views)),
-        tf.constant(generator.integers(0, classes, size)),
+        tf.constant(generator.integers(0, max(len(names), 1), shape)),
     )
 
 
 def _with_classes(experiment: Experiment) -> Experiment:
     data = experiment.data
-    if data.class_names or not experiment.stack.objective.needs_labels:
+    if not experiment.stack.objective.needs_labels:
         return experiment
-    names = tuple(f"class_{index}" for index in range(_CLASSES))
-    return dataclasses.replace(
-        experiment, data=dataclasses.replace(data, class_names=names)
+    data = dataclasses.replace(
+        data,
+        class_names=data.class_names or _numbered("class", _CLASSES),
+        frame_names=data.frame_names or _numbered("frame", NUM_PHONES),
     )
+    return dataclasses.replace(experiment, data=data)
+
+
+def _numbered(kind: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{kind}_{index}" for index in range(count))
 
 
 def _of_records(

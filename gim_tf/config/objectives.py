@@ -36,8 +36,15 @@ class InfoNCEConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedConfig:
-    """Cross-entropy of a linear head; see `gim_tf.losses.supervised`."""
+    """Cross-entropy of a linear head; see `gim_tf.losses.supervised`.
 
+    Attributes:
+      labels_of: what has the label that is learnt: the "example", from the
+        mean over the grid, or each "frame" of a recording, from its own
+        context.
+    """
+
+    labels_of: Literal["example", "frame"] = "example"
     kind: Literal["supervised"] = "supervised"
 
     needs_labels: ClassVar[bool] = True

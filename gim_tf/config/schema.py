@@ -199,6 +199,14 @@ class StackConfig:
         """Number of gradient-isolated modules."""
         return len(self.module_sizes)
 
+    @property
+    def learns_frames(self) -> bool:
+        """Whether the objective learns a label of each frame."""
+        return (
+            isinstance(self.objective, SupervisedConfig)
+            and self.objective.labels_of == "frame"
+        )
+
     def has_autoregressor(self, index: int) -> bool:
         """Whether the module of that 0-based index has an autoregressor."""
         is_last = index == self.num_modules - 1

@@ -299,16 +299,23 @@ def _check_probed_sizes(experiment: Experiment) -> None:
 def _check_frames(experiment: Experiment) -> None:
     """Labels need a frame of the last module each."""
     view, encoder = experiment.view, experiment.stack.encoder
-    if (
-        "phone" not in experiment.probe.tasks
-        or not isinstance(view, WindowViewConfig)
-        or not isinstance(encoder, Conv1DConfig)
+    learns = experiment.stack.learns_frames
+    if not isinstance(view, WindowViewConfig) or not isinstance(
+        encoder, Conv1DConfig
     ):
+        _require(
+            not learns,
+            "stack.objective.labels_of 'frame' is of recordings; expected "
+            f"'example' for views of kind {view.kind!r}",
+        )
+        return
+    if not learns and "phone" not in experiment.probe.tasks:
         return
     hop = encoder.hop(encoder.num_blocks)
+    what = "stack.objective.labels_of 'frame'" if learns else "task 'phone'"
     _require(
         (view.sample_rate, hop) == (LABEL_RATE, LABEL_HOP),
-        f"task 'phone' needs a frame every {LABEL_HOP} samples at "
+        f"{what} needs a frame every {LABEL_HOP} samples at "
         f"{LABEL_RATE} Hz, where labels are; stack.encoder.strides and "
         f"view.sample_rate give one every {hop} at {view.sample_rate} Hz. "
         "Change them, or leave the task out, probe.tasks=['speaker']",

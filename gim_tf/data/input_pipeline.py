@@ -19,6 +19,7 @@ from gim_tf.data import heldout, records
 Decode = Callable[[tf.Tensor], tf.Tensor]
 View = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 ToGrid = Callable[[tf.Tensor], tf.Tensor]
+FrameLabels = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 # Epochs of one dataset. Tracing one takes half a second, several steps of a
 # small split; and within one, an epoch is read while the last is trained on.
@@ -30,7 +31,7 @@ class Batch(NamedTuple):
 
     Attributes:
       x: [b, t, s, *local, c] float32, the grid of the views.
-      labels: [b] int64, -1 where there is none.
+      labels: [b] int64, or [b, l] of l frames; -1 where there is none.
     """
 
     x: tf.Tensor
@@ -51,6 +52,8 @@ class TrainingData(NamedTuple):
       shuffle_buffer: records held for shuffling.
       left_out: bound of the hashes of the ids that are never trained on, see
         `gim_tf.data.heldout`; 0: all records are.
+      frame_labels: (one example, its frame labels, the view's seed) -> labels
+        [l] of the view; None: the label is the record's own, [].
     """
 
     files: Sequence[str]
@@ -62,6 +65,7 @@ class TrainingData(NamedTuple):
     seed: int
     shuffle_buffer: int
     left_out: int = 0
+    frame_labels: FrameLabels | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -181,10 +185,13 @@ def _epochs(
 def _viewed(
     data: TrainingData, seed: tf.Tensor, serialized: tf.Tensor
 ) -> Batch:
-    """One record as a view and its label."""
+    """One record as a view and its label or labels."""
     record = tf.io.parse_single_example(serialized, records.FEATURES)
     example = data.decode(record["encoded"])
-    return Batch(data.view(example, seed), record["label"])
+    labels = record["label"]
+    if data.frame_labels is not None:
+        labels = data.frame_labels(example, record["frame_labels"], seed)
+    return Batch(data.view(example, seed), labels)
 
 
 def _trained_on(data: TrainingData) -> tf.data.Dataset:

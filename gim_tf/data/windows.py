@@ -4,10 +4,12 @@ The recipe of the paper's audio experiment, with the same functions as `views`
 has for pictures. Every function is pure: what is random takes its seed.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from gim_tf.config import WindowViewConfig
 from gim_tf.data import flac
+from gim_tf.data.alignments import FIELD, HOP
 
 
 def example_shape(view: WindowViewConfig) -> tuple[int | None, ...]:
@@ -67,12 +69,41 @@ def training_view(
     Returns:
       [length] float32.
     """
-    starts = (tf.shape(samples)[0] - view.length) // view.stride + 1
-    start = view.stride * tf.random.stateless_uniform(
-        (), seed, minval=0, maxval=starts, dtype=tf.int32
-    )
-    window = tf.slice(samples, [start], [view.length])
+    window = tf.slice(samples, [_start(samples, seed, view)], [view.length])
     return normalise(tf.ensure_shape(window, view_shape(view)), view)
+
+
+def training_labels(
+    samples: tf.Tensor,
+    frame_labels: tf.Tensor,
+    seed: tf.Tensor,
+    view: WindowViewConfig,
+    *,
+    centres: np.ndarray,
+) -> tf.Tensor:
+    """The labels of the window that `training_view` cuts with the same seed.
+
+    Args:
+      samples: [n], see `training_view`.
+      frame_labels: [l] int64, label i centred on sample 160 i + 200, see
+        `gim_tf.data.alignments`.
+      seed: [2] int.
+      view: see `training_view`.
+      centres: [t] float, samples from the window's start to the centres of
+        the frames that want a label.
+
+    Returns:
+      [t] int64, of each frame the label whose centre is nearest, -1 where the
+      recording has none within half of the labels' distance.
+    """
+    start = tf.cast(_start(samples, seed, view), tf.float32)
+    at = (start + tf.constant(centres, tf.float32) - FIELD / 2) / HOP
+    nearest = tf.cast(tf.round(at), tf.int32)
+    count = tf.shape(frame_labels)[0]
+    # Behind the last one, and before the first one, stands a label "none".
+    padded = tf.concat([frame_labels, tf.constant([-1], tf.int64)], 0)
+    there = tf.logical_and(nearest >= 0, nearest < count)
+    return tf.gather(padded, tf.where(there, nearest, count))
 
 
 def evaluation_view(samples: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
@@ -88,6 +119,16 @@ def normalise(samples: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
 def denormalise(windows: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:
     """Inverse of `normalise`."""
     return windows * view.std + view.mean
+
+
+def _start(
+    samples: tf.Tensor, seed: tf.Tensor, view: WindowViewConfig
+) -> tf.Tensor:
+    """First sample [] int32 of the random window of that seed."""
+    starts = (tf.shape(samples)[0] - view.length) // view.stride + 1
+    return view.stride * tf.random.stateless_uniform(
+        (), seed, minval=0, maxval=starts, dtype=tf.int32
+    )
 
 
 def _decode_wav(encoded: tf.Tensor, view: WindowViewConfig) -> tf.Tensor:

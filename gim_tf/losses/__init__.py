@@ -13,3 +13,4 @@ from gim_tf.losses.objective import Objective as Objective
 from gim_tf.losses.objective import ObjectiveOutput as ObjectiveOutput
 from gim_tf.losses.predsim import PredSim as PredSim
 from gim_tf.losses.supervised import Supervised as Supervised
+from gim_tf.losses.supervised import SupervisedFrames as SupervisedFrames

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from gim_tf import initializers
@@ -91,6 +92,63 @@ class Supervised(Objective):
             "num_classes": self.num_classes,
             "seed": self.seed,
         }
+
+
+@keras.saving.register_keras_serializable(package="gim_tf")
+class SupervisedFrames(Supervised):
+    """Linear layer on the context around each label, softmax cross-entropy.
+
+    Labels are [b, l] int64, evenly spread over the t >= l time steps. Where
+    there are more steps than labels, as in lower modules, the context is
+    averaged to l steps first, as the authors do: label i is told from steps
+    floor(i t / l) to ceil((i + 1) t / l), in each lane.
+    """
+
+    def call(
+        self,
+        z: tf.Tensor,
+        context: tf.Tensor,
+        labels: tf.Tensor | None = None,
+    ) -> ObjectiveOutput:
+        if labels is None or labels.shape.rank != 2:
+            raise ValueError(
+                "SupervisedFrames needs labels [b, l], received "
+                f"{None if labels is None else labels.shape}."
+            )
+        steps, lanes = context.shape[1:3]
+        means = _means(steps, labels.shape[1])
+        if means is not None:
+            context = tf.einsum(
+                "lt,btsc->blsc", tf.constant(means, context.dtype), context
+            )
+        logits = tf.matmul(context, self.kernel) + self.bias
+        loss, accuracy = cross_entropy(
+            tf.reshape(logits, (-1, self.num_classes)),
+            tf.reshape(tf.repeat(labels[..., None], lanes, axis=2), (-1,)),
+        )
+        return ObjectiveOutput(
+            loss=loss, accuracy=accuracy, per_step=accuracy[None]
+        )
+
+
+def _means(steps: int, labels: int) -> np.ndarray | None:
+    """[l, t]: row i averages the steps of label i; None if each has one.
+
+    Raises:
+      ValueError: fewer steps than labels.
+    """
+    if steps < labels:
+        raise ValueError(
+            f"Expected a time step a label at least, received {steps} steps "
+            f"for {labels} labels."
+        )
+    if steps == labels:
+        return None
+    index, step = np.arange(labels)[:, None], np.arange(steps)
+    first = index * steps // labels
+    end = -(-(index + 1) * steps // labels)
+    inside = (step >= first) & (step < end)
+    return inside / inside.sum(1, keepdims=True)
 
 
 def cross_entropy(

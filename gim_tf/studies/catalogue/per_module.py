@@ -21,13 +21,20 @@ blocks are probed at the depths at which Greedy InfoMax is cut.
 from gim_tf.studies.catalogue.accuracy import SYSTEMS
 from gim_tf.studies.schema import Study
 
-_SHOWN = ("gim", "cpc", "supervised", "greedy_supervised")
+_SHOWN = (
+    "gim",
+    "cpc",
+    "supervised",
+    "supervised_phones",
+    "greedy_supervised",
+    "greedy_supervised_phones",
+)
 
 STUDY = Study(
     name="per_module",
     summary="error of a linear classifier on each module, all systems",
     paper="figure of errors by module",
-    cost="a seed: 4 runs, about as DATASET_gim, shared with the tables",
+    cost="a seed: 4 to 6 runs, about as DATASET_gim, shared with the tables",
     datasets=("cifar10", "fashion_mnist", "flite", "librispeech_mini"),
     systems=tuple(system for system in SYSTEMS if system.name in _SHOWN),
     tables=("by_depth",),
