@@ -101,6 +101,7 @@ PROBE_SOURCES = (
     "inspection/neurons.py",
     "inspection/projector.py",
     "jobs/exciting.py",
+    "jobs/controls.py",
     "jobs/probed.py",
     "jobs/probing.py",
     "jobs/probing_examples.py",

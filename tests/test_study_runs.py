@@ -193,13 +193,38 @@ def test_a_run_that_fails_does_not_stop_the_others(resumed, pictures, capsys):
     }
 
 
-def test_studies_share_runs_and_measure_schedules(resumed, pictures):
+def test_studies_share_runs(resumed, pictures):
     gim = resumed / "runs" / "fashion_mnist_gim" / "seed_0" / "summary.json"
     stamp = gim.stat().st_mtime_ns
-    command = arguments(pictures, resumed, study="iterative")
-    command[command.index("--seeds") + 1] = "0"
+    command = arguments(pictures, resumed, *only("gim"), study="accuracy")
     assert main(command) == 0
     assert gim.stat().st_mtime_ns == stamp
+    (row,) = (
+        row
+        for row in results(resumed, "accuracy")["tables"][0]["rows"]
+        if row[0] == "Greedy InfoMax"
+    )
+    assert "+-" in row[1]
+
+
+def test_controls_are_probed_once_a_seed(resumed):
+    """And what a run has of them is what it would have found by itself."""
+    kept = sorted(p.name for p in (resumed / "controls").iterdir())
+    assert [name.split("-")[0] for name in kept] == [
+        *("raw", "raw", "untrained", "untrained")
+    ]
+    run = resumed / "runs" / "fashion_mnist_gim_n_1" / "seed_1"
+    shared = json.loads((run / "probe" / "probes.json").read_text())
+    assert main(["probe", "--output-dir", str(run)]) == 0
+    alone = json.loads((run / "probe" / "probes.json").read_text())
+    assert alone == shared
+
+
+def test_schedules_are_measured(resumed, pictures):
+    held_out = ("--set", "training.heldout_examples=8")
+    command = arguments(pictures, resumed, *held_out, study="iterative")
+    command[command.index("--seeds") + 1] = "0"
+    assert main(command) == 0
     found = results(resumed, "iterative")
     schedules, losses = found["tables"]
     assert [row[:3] for row in schedules["rows"]] == [
@@ -214,6 +239,7 @@ def test_studies_share_runs_and_measure_schedules(resumed, pictures):
     # Lower modules are encoded with again and again.
     assert flops["sequential"] > flops["simultaneous"] > 0
     assert len(losses["rows"]) == 6
+    assert all(float(row[3]) > 0 for row in losses["rows"])
 
 
 def test_data_that_cannot_be_read_fail_every_run(tmp_path, capsys):

@@ -124,6 +124,13 @@ def _add_probe(added: Any) -> None:
         "gim probe --output-dir outputs/lib --set probe.epochs=20",
     )
     shared.add_output(parser)
+    parser.add_argument(
+        "--controls",
+        type=Path,
+        metavar="DIR",
+        help="where scores of raw input and of the untrained network are kept "
+        "and found, for runs on the same data; by default they are made anew",
+    )
     shared.add_set(parser)
 
 

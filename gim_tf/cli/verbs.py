@@ -122,6 +122,7 @@ def probe(options: argparse.Namespace) -> None:
         record_files(records, data.test_split),
         directory / "probe",
         tensorboard_dir=directory / "tensorboard",
+        controls_dir=options.controls,
     )
     sources = jobs.Sources(
         data=str(records / "ingest.json"),

@@ -65,6 +65,24 @@ def task_results(
     }
 
 
+def beside(
+    scores: Mapping[str, Mapping[str, float | None]],
+    untrained: Mapping[str, Mapping[str, float | None]],
+) -> dict[str, dict[str, float | None]]:
+    """Accuracies of each module, and the untrained one's behind a prefix."""
+    return {
+        name: {**found, **prefixed("untrained", untrained[name])}
+        for name, found in scores.items()
+    }
+
+
+def prefixed(
+    prefix: str, accuracies: Mapping[str, float | None]
+) -> dict[str, float | None]:
+    """The same with the prefix and "_" before each key."""
+    return {f"{prefix}_{key}": value for key, value in accuracies.items()}
+
+
 def by_task(tasks: Mapping[str, Mapping[str, Any]], key: str) -> dict[str, Any]:
     """One key of each task, as summaries and manifests have it.
 

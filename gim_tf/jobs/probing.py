@@ -10,6 +10,7 @@ from gim_tf.config import Experiment, ProbeConfig, SequenceProbeConfig
 from gim_tf.export.manifest import read_manifest, versions
 from gim_tf.export.saved_model import load_encoder
 from gim_tf.inspection import model_card, projector, tensorboard
+from gim_tf.jobs.controls import Controls
 from gim_tf.jobs.probed import by_task
 from gim_tf.jobs.probing_examples import probe_examples
 from gim_tf.jobs.probing_sequences import probe_sequences
@@ -25,6 +26,7 @@ def probe(
     output_dir: str | Path,
     *,
     tensorboard_dir: str | Path,
+    controls_dir: str | Path | None = None,
 ) -> dict[str, Any]:
     """Probes an exported encoder, and writes it again with classifiers.
 
@@ -38,6 +40,8 @@ def probe(
       test_files: TFRecord files that they are scored on.
       output_dir: created if missing.
       tensorboard_dir: for accuracies, confusion matrices and projector.
+      controls_dir: where scores of controls are kept for other runs on the
+        same data; None: they are made for this one.
 
     Returns:
       The content of `probes.json`: "tasks", by name in the order of
@@ -49,8 +53,9 @@ def probe(
       ExportError: the export is missing or altered.
     """
     encoder, manifest = load_encoder(model_dir), read_manifest(model_dir)
+    controls = Controls(experiment, [*train_files, *test_files], controls_dir)
     probed = _KINDS[type(experiment.probe)](
-        experiment, encoder, train_files, test_files
+        experiment, encoder, train_files, test_files, controls
     )
     output = Path(output_dir)
     output.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,8 @@ from gim_tf.config import Experiment, ProbeConfig
 from gim_tf.data.input_pipeline import evaluation_batches
 from gim_tf.export.saved_model import save_classifier, signature_function
 from gim_tf.jobs import exciting
-from gim_tf.jobs.probed import Probed, task_results
+from gim_tf.jobs.controls import Controls
+from gim_tf.jobs.probed import Probed, beside, task_results
 from gim_tf.probes.evaluation import (
     ModuleScores,
     ProbeSettings,
@@ -38,6 +39,7 @@ def probe_examples(
     encoder: Any,
     train_files: Sequence[str],
     test_files: Sequence[str],
+    controls: Controls,
 ) -> Probed:
     """Probes every module of a loaded export; see `gim_tf.jobs.probe`."""
     splits = Splits(experiment, train_files, test_files)
@@ -47,11 +49,21 @@ def probe_examples(
     scores = score_modules(*trained, splits.settings)
     trained = trained.without_grid()  # hundreds of MB, if not GB
     _LOG.info("Probing the untrained control and raw inputs.")
-    control = score_modules(
-        *splits.represent(untrained(experiment)), splits.settings
+    control = controls.untrained(
+        "untrained",
+        lambda: _accuracies(
+            score_modules(
+                *splits.represent(untrained(experiment)), splits.settings
+            )
+        ),
     )
-    raw = score_modules(
-        *splits.represent(_raw, with_grid=False), splits.settings
+    raw = controls.raw(
+        _RAW,
+        lambda: _accuracies(
+            score_modules(
+                *splits.represent(_raw, with_grid=False), splits.settings
+            )
+        ),
     )[_RAW]
     class_names = experiment.data.class_names
     labels = trained.test.labels
@@ -59,10 +71,10 @@ def probe_examples(
         experiment, watch, test_files, split=experiment.data.test_split
     )
     results = task_results(
-        _accuracies(scores, control),
+        beside(_accuracies(scores), control),
         {
-            "raw_top1": raw.linear_top1,
-            "raw_knn_top1": raw.knn_top1,
+            "raw_top1": raw["linear_top1"],
+            "raw_knn_top1": raw["knn_top1"],
             "chance": majority_top1(trained.train.labels, labels),
         },
         predicted=list(scores.values())[-1].predicted,
@@ -169,17 +181,11 @@ def _raw(examples: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def _accuracies(
-    scores: Mapping[str, ModuleScores], control: Mapping[str, ModuleScores]
+    scores: Mapping[str, ModuleScores],
 ) -> dict[str, dict[str, float | None]]:
+    keys = ("linear_top1", "linear_grid_top1", "knn_top1")
     return {
-        name: {
-            "linear_top1": score.linear_top1,
-            "linear_grid_top1": score.linear_grid_top1,
-            "knn_top1": score.knn_top1,
-            "untrained_linear_top1": control[name].linear_top1,
-            "untrained_linear_grid_top1": control[name].linear_grid_top1,
-            "untrained_knn_top1": control[name].knn_top1,
-        }
+        name: {key: getattr(score, key) for key in keys}
         for name, score in scores.items()
     }
 

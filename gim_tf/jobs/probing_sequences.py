@@ -8,6 +8,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Many
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,8 @@ from gim_tf.export.sequences import frames_only
 from gim_tf.inspection.samples import sequence_picture
 from gim_tf.inspection.spectrograms import Strip
 from gim_tf.jobs import exciting
-from gim_tf.jobs.probed import Probed, Save, task_results
+from gim_tf.jobs.controls import Controls, Scores
+from gim_tf.jobs.probed import Probed, Save, beside, prefixed, task_results
 from gim_tf.probes.evaluation import majority_top1
 from gim_tf.probes.linear_probe import LinearHead
 from gim_tf.probes.sequences import (
@@ -83,18 +85,31 @@ def probe_sequences(
     encoder: Any,
     train_files: Many[str],
     test_files: Many[str],
+    controls: Controls,
 ) -> Probed:
     """Probes every module of a loaded export; see `gim_tf.jobs.probe`."""
     splits = Splits(experiment, train_files, test_files)
-    encoders = {
-        TRAINED: exported(encoder),
-        UNTRAINED: untrained(experiment),
-        _CLASSIC: _classic(splits.view.sample_rate),
-    }
+    encode = exported(encoder)
     found = {}
     for task in splits.probe.tasks:
         _LOG.info("Probing the task %s.", task)
-        found[task] = _probed(encoders, measured(splits, task))
+        measure = measured(splits, task)
+        beside_it = {
+            UNTRAINED: controls.untrained(
+                f"untrained-{task}",
+                partial(_scores, UNTRAINED, untrained(experiment), measure),
+            ),
+            _CLASSIC: controls.raw(
+                f"classic-{task}",
+                partial(
+                    _scores,
+                    _CLASSIC,
+                    _classic(splits.view.sample_rate),
+                    measure,
+                ),
+            ),
+        }
+        found[task] = _probed(encode, measure, beside_it)
     shown = found.get("speaker") or next(iter(found.values()))
     names = shown.results["class_names"]
     features = shown.rows.features
@@ -212,42 +227,36 @@ def measured(splits: Splits, task: str) -> Measure:
     )
 
 
-def _probed(encoders: Mapping[str, EncodeFrames], measure: Measure) -> _Task:
-    """One task, on the features of the encoder and of its controls."""
-    scores: dict[str, Mapping[str, Any]] = {}
-    for kind, encode in encoders.items():
-        train, test = measure.collect(kind, encode)
-        scores[kind] = measure.score(train, test)
-        if kind == TRAINED:
-            shown, num_train = test, len(train.labels)
-            chance = majority_top1(train.labels, test.labels)
-        del train, test  # GB, before the next are collected
-    modules = {
-        name: {
-            **found.accuracies(),
-            **_prefixed("untrained", scores[UNTRAINED][name].accuracies()),
-        }
-        for name, found in scores[TRAINED].items()
+def _scores(kind: str, encode: EncodeFrames, measure: Measure) -> Scores:
+    """Accuracies of a control, by name of the features."""
+    found = measure.score(*measure.collect(kind, encode))
+    return {name: one.accuracies() for name, one in found.items()}
+
+
+def _probed(
+    encode: EncodeFrames, measure: Measure, controls: Mapping[str, Scores]
+) -> _Task:
+    """One task, on the features of the encoder, beside its controls."""
+    train, test = measure.collect(TRAINED, encode)
+    scores = measure.score(train, test)
+    beyond: dict[str, float | None] = {
+        "chance": majority_top1(train.labels, test.labels)
     }
-    controls: dict[str, float | None] = {"chance": chance}
-    for name, found in scores[_CLASSIC].items():
-        controls.update(_prefixed(name, found.accuracies()))
-    last = list(scores[TRAINED].values())[-1]
+    for name, found in controls[_CLASSIC].items():
+        beyond.update(prefixed(name, found))
+    last = list(scores.values())[-1]
     results = task_results(
-        modules,
-        controls,
+        beside(
+            {name: one.accuracies() for name, one in scores.items()},
+            controls[UNTRAINED],
+        ),
+        beyond,
         predicted=last.predicted,
-        labels=shown.labels,
-        num_train=num_train,
+        labels=test.labels,
+        num_train=len(train.labels),
         class_names=measure.names,
     )
-    return _Task(results, last.head, last.predicted, shown)
-
-
-def _prefixed(
-    prefix: str, accuracies: Mapping[str, float | None]
-) -> dict[str, float | None]:
-    return {f"{prefix}_{key}": value for key, value in accuracies.items()}
+    return _Task(results, last.head, last.predicted, test)
 
 
 def _sequences(dataset: tf.data.Dataset) -> Iterator[Sequence]:

@@ -85,11 +85,13 @@ class Run:
     def commands(self) -> dict[str, list[str]]:
         """The processes that make it, by what they do, in order."""
         place = ["--output-dir", str(self.directory)]
+        # The runs of a study differ by more than their controls do.
+        controls = ["--controls", str(self.directory.parents[2] / "controls")]
         chosen = ["--experiment", self.experiment.name]
         words = [word for s in self.settings for word in ("--set", s)]
         return {
             "pretrain": [*_GIM, "pretrain", *chosen, *place, *words],
-            "probe": [*_GIM, "probe", *place],
+            "probe": [*_GIM, "probe", *place, *controls],
         }
 
     def step(self) -> int:
