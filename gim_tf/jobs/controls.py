@@ -72,14 +72,15 @@ class Controls:
         return found
 
     def _digest(self, of: Mapping[str, Any]) -> str:
+        probe = config.to_dict(self._experiment.probe)
+        probe.pop("module_sizes", None)  # are the sizes
         decisive = {
             "of": of,
             "view": config.to_dict(self._experiment.view),
-            "probe": config.to_dict(self._experiment.probe),
+            "probe": probe,
             "seed": self._experiment.training.seed,
             "versions": versions(),
         }
-        decisive["probe"].pop("module_sizes", None)  # are the sizes
         digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
         for file in sorted(self._files):
             digest.update(Path(file).read_bytes())
