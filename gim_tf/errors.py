@@ -104,6 +104,12 @@ class InterruptedRunError(GimError):
         self.exit_code = 128 + signal_number
 
 
+class WorkerLostError(GimError):
+    """A worker of a decoupled run did not answer in time; all are saved."""
+
+    exit_code = 4
+
+
 def chain(error: BaseException) -> Iterator[BaseException]:
     """An exception and those that it came from, outermost first."""
     found: BaseException | None = error

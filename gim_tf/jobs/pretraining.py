@@ -1,10 +1,7 @@
 """The job `pretrain`: from records to a run directory."""
 
-import dataclasses
 import hashlib
-import itertools
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,32 +9,21 @@ from typing import Any
 import tensorflow as tf
 
 from gim_tf import build, config
-from gim_tf.config import BlessingConfig, Experiment, ProbeConfig
+from gim_tf.config import Experiment
 from gim_tf.data import records
 from gim_tf.data.input_pipeline import training_batches
 from gim_tf.errors import CheckpointError
 from gim_tf.inspection import samples, tensorboard
+from gim_tf.jobs.deciding import deciding
+from gim_tf.jobs.run_log import RunLog
 from gim_tf.stack import GIMStack
-from gim_tf.training import heldout, schedules
+from gim_tf.training import schedules
 from gim_tf.training.checkpoints import RunCheckpoints
-from gim_tf.training.loop import LogLine, LoopSettings, train
+from gim_tf.training.loop import LoopSettings, train
 from gim_tf.training.run_directory import RunDirectory
-from gim_tf.training.stopping import EarlyStopping
-from gim_tf.training.summaries import ScalarWriter
 from gim_tf.training.threads import run_operations_in_turn
 
 _LOG = logging.getLogger(__name__)
-
-
-_HELDOUT_SETTINGS = (
-    "heldout_every",
-    "heldout_examples",
-    "patience",
-    "min_delta",
-)
-"""Of `TrainingConfig`: without the first, the others decide nothing."""
-_MEMORY_SETTINGS = ("recompute_groups", "operations_in_turn")
-"""Of `TrainingConfig`: they change weights by rounding only."""
 
 
 def pretrain(
@@ -111,7 +97,7 @@ def pretrain(
         tensorboard.write_configuration(
             str(tensorboard_dir), config.to_dict(experiment)
         )
-        log = _Log(run, start, stack, tensorboard_dir, settings, stopping)
+        log = RunLog(run, start, stack, tensorboard_dir, settings, stopping)
         train(
             trainer,
             data,
@@ -127,27 +113,6 @@ def pretrain(
     return section
 
 
-def deciding(experiment: Experiment) -> dict[str, Any]:
-    """What decides the weights: no probes, no prose, no trade for memory.
-
-    A run that needs too much memory can go on with other settings of it.
-    """
-    deciding = dataclasses.replace(
-        experiment,
-        summary="",
-        paper="",
-        cost="",
-        probe=ProbeConfig(),
-        blessing=BlessingConfig(),
-    )
-    settings = config.to_dict(deciding)
-    held_out = experiment.training.heldout_every > 0
-    undecided = () if held_out else _HELDOUT_SETTINGS
-    for name in (*_MEMORY_SETTINGS, *undecided):
-        del settings["training"][name]
-    return settings
-
-
 def _start_as(stack: GIMStack, below: GIMStack) -> dict[str, str]:
     """Gives the first modules the weights of `below`; says which they are."""
     digest = hashlib.sha256()
@@ -159,119 +124,6 @@ def _start_as(stack: GIMStack, below: GIMStack) -> dict[str, str]:
             variable.assign(value)
             digest.update(value.numpy().tobytes())
     return {"below": digest.hexdigest()}
-
-
-class _Log:
-    """Sends log lines to the run's history, TensorBoard and the terminal."""
-
-    def __init__(
-        self,
-        run: RunDirectory,
-        start: int,
-        stack: GIMStack,
-        tensorboard_dir: str | Path,
-        settings: LoopSettings,
-        stopping: EarlyStopping | None,
-    ) -> None:
-        self._stopping = stopping
-        self._run = run
-        self._lines = run.rewind_history(start)
-        self._objectives = {
-            name: module.objective
-            for name, module in zip(
-                stack.module_names, stack.gim_modules, strict=True
-            )
-        }
-        self._writer = ScalarWriter(tensorboard_dir, self._objectives)
-        self._num_steps = schedules.total_steps(settings.phases)
-
-    def add(self, line: LogLine) -> None:
-        before = self._lines[-1]["seconds"] if self._lines else 0.0
-        line["seconds"] += before
-        self._lines.append(line)
-        self._run.append_history(line)
-        self._writer.write(line)
-        losses = "  ".join(
-            f"{name} {line[name]['loss']:.3f}"
-            for name in self._objectives
-            if "loss" in line.get(name, {})
-        )
-        # On a terminal the progress bar shows the same.
-        _LOG.log(
-            logging.DEBUG if sys.stderr.isatty() else logging.INFO,
-            "step %d/%d  loss: %s  %.0f examples/s",
-            line["step"],
-            self._num_steps,
-            losses,
-            line["examples_per_second"],
-        )
-
-    def summary(self) -> dict[str, Any]:
-        self._writer.close()
-        last = self._lines[-1]
-        examples = sum(
-            line["examples_per_second"] * seconds
-            for line, seconds in zip(
-                self._lines, self._durations(), strict=True
-            )
-        )
-        return {
-            "steps": last["step"],
-            "seconds": last["seconds"],
-            "examples_per_second": examples / last["seconds"],
-            "modules": {
-                name: {
-                    **self._newest(name),
-                    **self._kept(name),
-                    "chance_loss": objective.chance_loss,
-                }
-                for name, objective in self._objectives.items()
-            },
-            "alarms": sorted(last.get("alarms", [])),
-            "stopped": self._stopped(),
-        }
-
-    def _stopped(self) -> dict[str, dict[str, Any]]:
-        """The modules that stopped early: when, and why."""
-        if self._stopping is None:
-            return {}
-        reason = (
-            f"no held-out loss lower by {self._stopping.min_delta:g} in "
-            f"{self._stopping.patience} evaluations"
-        )
-        return {
-            name: {
-                "step": watch.stopped_at,
-                "kept_step": watch.best_step,
-                "reason": reason,
-            }
-            for name, watch in self._stopping.watches().items()
-            if watch.stopped_at
-        }
-
-    def _kept(self, name: str) -> dict[str, float]:
-        """Held-out results of the weights that a stopped module went back to.
-
-        Its other figures are those of the step at which it stopped.
-        """
-        step = self._stopped().get(name, {}).get("kept_step")
-        return {
-            key: line[name][key]
-            for line in self._lines
-            if line["step"] == step
-            for key in (heldout.LOSS, heldout.ACCURACY)
-        }
-
-    def _durations(self) -> list[float]:
-        stamps = [0.0, *(line["seconds"] for line in self._lines)]
-        return [b - a for a, b in itertools.pairwise(stamps)]
-
-    def _newest(self, name: str) -> dict[str, Any]:
-        """Newest value of each quantity: a frozen module has no new loss."""
-        values: dict[str, Any] = {}
-        for line in self._lines:
-            values.update(line.get(name, {}))
-        return values
 
 
 def _loop_settings(experiment: Experiment) -> LoopSettings:
