@@ -8,13 +8,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from gim_tf import build, config
+from gim_tf import build
 from gim_tf.config import Experiment
 from gim_tf.data import records
-from gim_tf.data.input_pipeline import training_batches
-from gim_tf.errors import CheckpointError
-from gim_tf.inspection import samples, tensorboard
-from gim_tf.jobs.deciding import deciding
+from gim_tf.errors import CheckpointError, ConfigError
+from gim_tf.jobs import decoupling, opening
+from gim_tf.jobs.decoupled_plan import Workers
 from gim_tf.jobs.run_log import RunLog
 from gim_tf.stack import GIMStack
 from gim_tf.training import schedules
@@ -35,6 +34,7 @@ def pretrain(
     resume: str = "auto",
     data_fingerprint: str = "",
     below: GIMStack | None = None,
+    workers: Workers | None = None,
 ) -> dict[str, Any]:
     """Trains the stack and leaves a run directory.
 
@@ -50,6 +50,7 @@ def pretrain(
         only in a directory without any; else a checkpoint's prefix.
       data_fingerprint: of the source, recorded with the settings.
       below: a trained stack, whose modules the first ones here start as.
+      workers: of the schedule "decoupled"; none: a thread a module.
 
     Returns:
       The "pretrain" section of summary.json.
@@ -61,10 +62,26 @@ def pretrain(
       DataError: damaged records.
       TrainingError: a loss or gradient is not finite.
       InterruptedRunError: SIGTERM or SIGINT; saved.
+      WorkerLostError, WorkerFailedError: see `gim_tf.jobs.decoupling`.
     """
     if experiment.training.operations_in_turn:
         run_operations_in_turn()
     run = RunDirectory(run_dir)
+    if experiment.training.schedule == "decoupled":
+        if below is not None:
+            raise ConfigError(
+                "training.schedule 'decoupled' starts from no other run's "
+                "modules; use 'simultaneous' or 'last'."
+            )
+        return decoupling.pretrain(
+            experiment,
+            files,
+            run,
+            tensorboard_dir=tensorboard_dir,
+            resume=resume,
+            data_fingerprint=data_fingerprint,
+            workers=workers or Workers(),
+        )
     with run.locked():
         data = build.build_training_data(
             experiment, files, records.count_records(files)
@@ -73,12 +90,8 @@ def pretrain(
             experiment, precision=experiment.training.precision
         )
         origin = _start_as(stack, below) if below is not None else {}
-        run.bind(
-            {
-                **deciding(experiment),
-                "data_fingerprint": data_fingerprint,
-                **origin,
-            }
+        opening.bind(
+            run, experiment, {"data_fingerprint": data_fingerprint, **origin}
         )
         if experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -86,17 +99,9 @@ def pretrain(
         stopping = build.build_stopping(experiment, stack)
         checkpoints = RunCheckpoints(run.path, trainer, stopping=stopping)
         start = _start(checkpoints, resume)
-        settings = _loop_settings(experiment)
+        settings = opening.loop_settings(experiment)
         _check_work_left(start, settings, run)
-        samples.write_training_samples(
-            experiment,
-            next(training_batches(data, 0)).x,
-            directory=run.path / "pictures",
-            tensorboard_dir=str(tensorboard_dir),
-        )
-        tensorboard.write_configuration(
-            str(tensorboard_dir), config.to_dict(experiment)
-        )
+        opening.show_inputs(run, experiment, data, tensorboard_dir)
         log = RunLog(run, start, stack, tensorboard_dir, settings, stopping)
         train(
             trainer,
@@ -124,15 +129,6 @@ def _start_as(stack: GIMStack, below: GIMStack) -> dict[str, str]:
             variable.assign(value)
             digest.update(value.numpy().tobytes())
     return {"below": digest.hexdigest()}
-
-
-def _loop_settings(experiment: Experiment) -> LoopSettings:
-    training = experiment.training
-    return LoopSettings(
-        phases=build.build_phases(experiment),
-        log_every=training.log_every,
-        checkpoint_every=training.checkpoint_every,
-    )
 
 
 def _start(checkpoints: RunCheckpoints, resume: str) -> int:
