@@ -14,10 +14,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from gim_tf.errors import InterruptedRunError, WorkerFailedError
+from gim_tf.errors import (
+    ConfigError,
+    InterruptedRunError,
+    WorkerFailedError,
+)
 from gim_tf.jobs import decoupled_part
-from gim_tf.jobs.decoupled_plan import Plan
+from gim_tf.jobs.decoupled_plan import Plan, read_plan
 from gim_tf.training.decoupled import remote
 from gim_tf.training.interrupts import Interrupts
 
@@ -55,6 +60,38 @@ def run_task(
     ends = decoupled_part.Ends(inbox, outbox)
     built = decoupled_part.build_worker(plan, task, trainer, ends, interrupts)
     decoupled_part.run_worker(plan, task, built)
+
+
+def join_cluster(
+    run_dir: str | Path,
+    task: int,
+    addresses: Sequence[str],
+    *,
+    silence_seconds: float,
+) -> None:
+    """Runs a worker of a cluster, other than the first, in this process.
+
+    Args:
+      run_dir: of the whole run, on a file system that all workers share.
+      task: number of the worker, from 1.
+      addresses: host:port of each worker.
+      silence_seconds: to wait for the first worker, which reads the data and
+        writes the plan.
+
+    Raises:
+      ConfigError: the run is divided among another number of workers.
+      WorkerLostError: there is no first worker, and more of `run_task`.
+    """
+    with Interrupts() as interrupts:
+        plan = read_plan(run_dir, seconds=silence_seconds)
+        if plan.num_workers != len(addresses):
+            raise ConfigError(
+                f"{plan.run_dir} is divided among {plan.num_workers} workers, "
+                f"received {len(addresses)} addresses; give all workers the "
+                "same."
+            )
+        decoupled_part.start_tensorflow(plan)
+        run_task(plan, task, addresses, interrupts)
 
 
 def run_processes(plan: Plan, interrupts: Interrupts) -> None:
