@@ -34,8 +34,12 @@ def numbers(batches, count):
     return [int(b.x[0]) for b in itertools.islice(batches, count)]
 
 
-def sender_to(box, seconds=30.0):
-    return links.OrderedSender(box, patience(seconds), "Worker 2")
+def never():
+    return False
+
+
+def sender_to(box, seconds=30.0, is_done=never):
+    return links.OrderedSender(box, patience(seconds), "Worker 2", is_done)
 
 
 def receiver_of(box, seconds=30.0):
@@ -136,13 +140,28 @@ def test_a_batch_that_was_lost_is_asked_for_again():
 def test_the_end_waits_for_those_above_and_can_go_back():
     box = MemoryMailbox(2)
     receiver_of(box)(1)
-    sender = sender_to(box)
+    answers = itertools.chain([False, False, True], itertools.repeat(False))
+    sender = sender_to(box, is_done=lambda: next(answers))
     sender.send(1, z(1), LABELS)
-    answers = iter([False, False, True])
-    sender.finish(1, iter(()), lambda: next(answers))
+    sender.finish(1, iter(()))
     receiver_of(box)(1)
     with pytest.raises(links.RewindError):
-        sender.finish(1, iter(()), lambda: False)
+        sender.finish(1, iter(()))
+
+
+def test_who_is_done_or_further_holds_up_nobody():
+    """A sender that was killed just before its end repeats it alone."""
+    box = MemoryMailbox(1)
+    batches = receiver_of(box)(1)
+    send_all(sender_to(box), (1,))
+    assert numbers(batches, 1) == [1]
+    # The receiver is at 2 and reads no more: 0 and 1 find a full queue.
+    send_all(sender_to(box), (2,))
+    sender = sender_to(box)
+    send_all(sender, (0, 1))
+    # Nobody is there any more, and nobody needs anything.
+    gone = sender_to(MemoryMailbox(1), is_done=lambda: True)
+    send_all(gone, (1, 2, 3))
 
 
 def test_nothing_waits_for_ever():
@@ -157,7 +176,7 @@ def test_nothing_waits_for_ever():
     with pytest.raises(WorkerLostError):
         nobody.send(1, z(1), LABELS)
     with pytest.raises(WorkerLostError, match="not done yet"):
-        nobody.finish(1, iter(()), lambda: False)
+        nobody.finish(1, iter(()))
     told = Interrupts()
     told.received = 15
     waiting = links.OrderedReceiver(box, links.Patience(told, 30.0), "W")
@@ -168,7 +187,7 @@ def test_nothing_waits_for_ever():
 def test_free_running_takes_the_newest_or_a_recent_one_again():
     box = MemoryMailbox(3)
     batches = links.FreeReceiver(box, patience(), "Worker 1", keep=2)(1)
-    sender = links.FreeSender(box, patience(), "Worker 2")
+    sender = links.FreeSender(box, patience(), "Worker 2", never)
     send_all(sender, range(1, 6))  # 4 and 5 find no room
     assert numbers(batches, 1) == [3]
     assert sorted(numbers(batches, 4)) == [2, 2, 3, 3]
@@ -179,10 +198,11 @@ def test_free_running_takes_the_newest_or_a_recent_one_again():
 def test_free_running_serves_on_after_its_own_end():
     box = MemoryMailbox(1)
     links.FreeReceiver(box, patience(), "Worker 1", keep=2)(1)
-    sender = links.FreeSender(box, patience(), "Worker 2")
     answers = itertools.chain([False] * 5, itertools.repeat(True))
-    outputs = ((z(n), LABELS) for n in itertools.count(8))
-    sender.finish(7, outputs, lambda: next(answers))
+    sender = links.FreeSender(
+        box, patience(), "Worker 2", lambda: next(answers)
+    )
+    sender.finish(7, ((z(n), LABELS) for n in itertools.count(8)))
     assert box.take(0).want.number == 8
 
 

@@ -1,6 +1,7 @@
 """One worker of a decoupled run: built from the plan, and run to its end."""
 
 import logging
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,6 +24,15 @@ from gim_tf.training.schedules import Phase
 from gim_tf.training.trainer import GIMTrainer
 
 _LOG = logging.getLogger(__name__)
+
+
+def bind_to_cores(plan: Plan, task: int) -> None:
+    """Gives a worker's process cores of its own, if it is to have so many."""
+    cores = sorted(os.sched_getaffinity(0))
+    if not 0 < plan.threads * plan.num_workers <= len(cores):
+        return
+    first = task * plan.threads
+    os.sched_setaffinity(0, cores[first : first + plan.threads])
 
 
 class Ends(NamedTuple):
@@ -94,7 +104,6 @@ def build_worker(
         receive=_receiver(plan, task, ends.inbox, patience),
         batch_size=training.batch_size,
         send=_sender(plan, task, ends.outbox, patience),
-        is_done=lambda: plan.is_done(task + 1),
         log_from=_log_from(plan, task, trainer.stack, settings),
         interrupts=interrupts,
     )
@@ -153,4 +162,5 @@ def _sender(
         return None
     is_free = plan.experiment.training.decoupled_mode == "free_running"
     kind = links.FreeSender if is_free else links.OrderedSender
-    return kind(outbox, patience, plan.name(task + 1))
+    above = task + 1
+    return kind(outbox, patience, plan.name(above), lambda: plan.is_done(above))

@@ -30,7 +30,8 @@ class Workers:
       silence_seconds: for which a worker waits for another before it gives
         it up. Longer than a module takes for `training.checkpoint_every`
         steps: a worker that comes back has as many to do again.
-      threads: of TensorFlow, in each of the processes; 0: one a core.
+      threads: of TensorFlow, in each of the processes, on as many cores of
+        its own where there are enough; 0: one a core of the machine, shared.
       sizes: modules of each worker; none: balanced by a measurement.
     """
 

@@ -31,6 +31,8 @@ def main(arguments: Sequence[str]) -> int:
     _log_as(number)
     with Interrupts() as interrupts:
         threading.Thread(target=_end_with_parent, daemon=True).start()
+        (plan.part_dir(number) / ERROR).unlink(missing_ok=True)
+        decoupled_part.bind_to_cores(plan, number)
         try:
             decoupled_part.start_tensorflow(plan)
             _wait_for_lock(plan, number)

@@ -125,7 +125,7 @@ def run_processes(plan: Plan, interrupts: Interrupts) -> None:
                     "%s was killed by signal %d; it goes on from its "
                     "checkpoint.",
                     plan.name(task),
-                    -process.returncode,
+                    _signal(process.returncode),
                 )
                 _close(process)
                 processes[task] = _start(plan, task, addresses)
@@ -151,7 +151,7 @@ def _start(
 def _check_killed(plan: Plan, task: int, code: int, restarts: int) -> None:
     """Raises unless the worker may be started again."""
     name = plan.name(task)
-    if code > 0:
+    if not _signal(code):
         path = plan.part_dir(task) / ERROR
         try:
             said = json.loads(path.read_text())["message"]
@@ -161,9 +161,18 @@ def _check_killed(plan: Plan, task: int, code: int, restarts: int) -> None:
     if restarts >= _RESTARTS:
         raise WorkerFailedError(
             f"{name} was killed {restarts + 1} times, the last time by signal "
-            f"{-code}; -9 is often a lack of memory. Run again to resume.",
+            f"{_signal(code)}; 9 is often a lack of memory. Run again to "
+            "resume.",
             exit_code=1,
         )
+
+
+def _signal(code: int) -> int:
+    """What ended a process of this exit code, at once or after saving; or 0."""
+    if code < 0:
+        return -code
+    asked = (signal.SIGTERM, signal.SIGINT)
+    return code - 128 if code - 128 in asked else 0
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -158,15 +158,12 @@ class Sender(Protocol):
           WorkerLostError: the next worker is gone for too long.
         """
 
-    def finish(
-        self, last: int, outputs: Outputs, is_done: Callable[[], bool]
-    ) -> None:
+    def finish(self, last: int, outputs: Outputs) -> None:
         """After the last step: serves the next worker until it is done.
 
         Args:
           last: number of the last step.
           outputs: of the steps that would follow, computed when asked for.
-          is_done: whether the workers above need nothing more.
 
         Raises:
           RewindError, StopWaiting, WorkerLostError: as `send`.
@@ -223,12 +220,20 @@ class OrderedSender:
       outbox: owned by the worker above.
       patience: with it.
       who: it is.
+      is_done: whether it and all above it need nothing more.
     """
 
-    def __init__(self, outbox: Outbox, patience: Patience, who: str) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        patience: Patience,
+        who: str,
+        is_done: Callable[[], bool],
+    ) -> None:
         self._outbox = outbox
         self._patience = patience
         self._who = who
+        self._is_done = is_done
         self._generation: int | None = None
 
     def send(self, number: int, z: tf.Tensor, labels: tf.Tensor) -> None:
@@ -239,16 +244,21 @@ class OrderedSender:
             if want is not None:
                 self._follow(want, number)
                 message = Message(want._replace(number=number), z, labels)
-                if self._outbox.put(message, POLL_SECONDS):
+                # What it has already is a sign of life, and waits for no room.
+                is_repeated = number < want.number
+                put = self._outbox.put(
+                    message, 0.0 if is_repeated else POLL_SECONDS
+                )
+                if put or is_repeated:
                     return
+            if self._is_done():
+                return
             wait.check(sign=want)
 
-    def finish(
-        self, last: int, outputs: Outputs, is_done: Callable[[], bool]
-    ) -> None:
+    def finish(self, last: int, outputs: Outputs) -> None:
         """See `Sender`; no output is computed."""
         wait = Wait(self._patience, f"{self._who}, which is not done yet,")
-        while not is_done():
+        while not self._is_done():
             want = self._outbox.want()
             if want is not None:
                 self._follow(want, last + 1)
@@ -324,12 +334,20 @@ class FreeSender:
       outbox: owned by the worker above.
       patience: with it, once this worker has finished.
       who: it is.
+      is_done: whether it and all above it need nothing more.
     """
 
-    def __init__(self, outbox: Outbox, patience: Patience, who: str) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        patience: Patience,
+        who: str,
+        is_done: Callable[[], bool],
+    ) -> None:
         self._outbox = outbox
         self._patience = patience
         self._who = who
+        self._is_done = is_done
         self._not_before = 0.0
 
     def send(self, number: int, z: tf.Tensor, labels: tf.Tensor) -> None:
@@ -343,15 +361,13 @@ class FreeSender:
             return
         self._outbox.put(Message(want._replace(number=number), z, labels), 0.0)
 
-    def finish(
-        self, last: int, outputs: Outputs, is_done: Callable[[], bool]
-    ) -> None:
+    def finish(self, last: int, outputs: Outputs) -> None:
         """See `Sender`; an output is computed when there is room for it."""
         wait = Wait(self._patience, f"{self._who}, which is not done yet,")
         number = last
         for z, labels in outputs:
             number += 1
-            while not is_done():
+            while not self._is_done():
                 want = self._outbox.want()
                 if want is not None and self._outbox.put(
                     Message(want._replace(number=number), z, labels),
@@ -359,5 +375,5 @@ class FreeSender:
                 ):
                     break
                 wait.check(sign=want and time.monotonic())
-            if is_done():
+            if self._is_done():
                 return

@@ -30,8 +30,10 @@ from gim_tf.training.decoupled.links import Message, Want
 _LOG = logging.getLogger(__name__)
 _V1 = tf.compat.v1
 _JOB = "worker"
-_ANSWER_SECONDS = 3.0
+_ANSWER_SECONDS = 10.0
 """Time limit of what should take a millisecond."""
+_OWN_SECONDS = 60.0
+"""The same, of this process's own server."""
 _ALSO_DEAD = (tf.errors.OpError, RuntimeError)
 
 
@@ -60,19 +62,19 @@ class Inputs:
 
     def announce(self, want: Want) -> None:
         """See `links.Inbox`."""
-        self._mailbox.run("announce", list(want), seconds=_ANSWER_SECONDS)
+        self._mailbox.run("announce", list(want), seconds=_OWN_SECONDS)
 
     def take(self, seconds: float) -> Message | None:
         """See `links.Inbox`."""
         # A time limit on the queue itself could expire just when a message
         # has been taken from it, which would be lost.
         until, pause = time.monotonic() + seconds, 0.001
-        while not self._mailbox.run("size", seconds=_ANSWER_SECONDS):
+        while not self._mailbox.run("size", seconds=_OWN_SECONDS):
             if time.monotonic() >= until:
                 return None
             time.sleep(pause)
             pause = min(2 * pause, 0.02)
-        want, z, labels = self._mailbox.run("take", seconds=_ANSWER_SECONDS)
+        want, z, labels = self._mailbox.run("take", seconds=_OWN_SECONDS)
         return Message(_want(want), z, labels)
 
 

@@ -41,7 +41,6 @@ class Worker(NamedTuple):
       receive: gives the batches from a number on.
       batch_size: examples in each.
       send: takes the outputs; None for the last part.
-      is_done: whether the parts above need nothing more.
       log_from: makes what takes the log lines after a step.
       interrupts: whose signals end the worker.
     """
@@ -52,7 +51,6 @@ class Worker(NamedTuple):
     receive: Receiver
     batch_size: int
     send: Sender | None
-    is_done: Callable[[], bool]
     log_from: Callable[[int], OnLog]
     interrupts: Interrupts
 
@@ -129,7 +127,7 @@ def _run_from(worker: Worker, step: int) -> None:
     last = total_steps(worker.settings.phases)
     if send is not None:
         with Saving(worker.checkpoints, worker.interrupts, last):
-            send.finish(last, _encoded(worker, batches), worker.is_done)
+            send.finish(last, _encoded(worker, batches))
 
 
 def _encoded(worker: Worker, batches: Iterator[Batch]) -> Outputs:
