@@ -21,6 +21,7 @@ from gim_tf.training.interrupts import Interrupts
 from gim_tf.training.loop import LoopSettings
 from gim_tf.training.run_directory import RunDirectory
 from gim_tf.training.schedules import Phase
+from gim_tf.training.threads import run_operations_in_turn
 from gim_tf.training.trainer import GIMTrainer
 
 _LOG = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ def start_tensorflow(plan: Plan) -> None:
     if plan.threads:
         tf.config.threading.set_intra_op_parallelism_threads(plan.threads)
         tf.config.threading.set_inter_op_parallelism_threads(plan.threads)
+    if plan.experiment.training.operations_in_turn:
+        run_operations_in_turn()
     if plan.experiment.training.deterministic:
         tf.config.experimental.enable_op_determinism()
 
