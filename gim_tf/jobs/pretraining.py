@@ -68,11 +68,7 @@ def pretrain(
         run_operations_in_turn()
     run = RunDirectory(run_dir)
     if experiment.training.schedule == "decoupled":
-        if below is not None:
-            raise ConfigError(
-                "training.schedule 'decoupled' starts from no other run's "
-                "modules; use 'simultaneous' or 'last'."
-            )
+        _check_none_below(below)
         return decoupling.pretrain(
             experiment,
             files,
@@ -116,6 +112,14 @@ def pretrain(
         section = log.summary()
         run.write_json("pretrain.json", section)
     return section
+
+
+def _check_none_below(below: GIMStack | None) -> None:
+    if below is not None:
+        raise ConfigError(
+            "training.schedule 'decoupled' starts from no other run's modules; "
+            "use 'simultaneous' or 'last'."
+        )
 
 
 def _start_as(stack: GIMStack, below: GIMStack) -> dict[str, str]:
