@@ -1,5 +1,6 @@
 """Workers that are killed, stopped, or never come."""
 
+import os
 import signal
 import socket
 import time
@@ -47,8 +48,6 @@ def kill_worker(folder):
     """As `kill -9` of the process that holds the folder; returns its step."""
     step = newest_of(folder)
     number = int((folder / "run.lock").read_text())
-    import os
-
     os.kill(number, signal.SIGKILL)
     return step
 
@@ -79,14 +78,40 @@ def test_killed_workers_come_back_and_the_weights_are_the_same(
     assert "was killed by signal 9" in errors
     assert "gim: error: Interrupted by signal 15" in errors
     assert not (run / "training" / "pretrain.json").exists()
+    before = errors
     errors = finish(start(pictures, run, *STEPS, verb=verb))
     assert "Resuming after step" in errors
+    assert "Going back to step" in before + errors
     assert newest(run) == newest(whole) == 120
     assert sha256_of_all_variables(run) == sha256_of_all_variables(whole)
     histories = [RunDirectory(d / "training").history() for d in (run, whole)]
     assert [line["step"] for line in histories[0]] == [
         line["step"] for line in histories[1]
     ]
+
+
+def test_free_running_workers_go_on_without_one_that_was_killed(
+    pictures,  # noqa: F811
+    tmp_path,
+):
+    run = tmp_path / "run"
+    more = (
+        "training.num_steps=1000000",
+        "training.checkpoint_every=5",
+        "training.decoupled_mode=free_running",
+    )
+    process = start(pictures, run, *more, verb=decoupled("--workers", "3"))
+    first, last = part(run, 1, 1), part(run, 3, 3)
+    wait_for(process, lambda: newest_of(last) >= 10)
+    killed_at = kill_worker(last)
+    then = newest_of(first)
+    wait_for(process, lambda: newest_of(first) > then + 20)
+    assert newest_of(last) <= killed_at + 10  # it has not come back yet
+    wait_for(process, lambda: newest_of(last) > killed_at + 10)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143, errors
+    assert "was killed by signal 9" in errors
 
 
 def free_addresses():

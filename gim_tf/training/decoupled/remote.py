@@ -19,6 +19,7 @@ says of all its servers.
 
 import contextlib
 import logging
+import socket
 import time
 from typing import Any
 
@@ -34,6 +35,8 @@ _ANSWER_SECONDS = 10.0
 """Time limit of what should take a millisecond."""
 _OWN_SECONDS = 60.0
 """The same, of this process's own server."""
+_LOOK_SECONDS = 1.0
+"""To find out whether there is a server."""
 _ALSO_DEAD = (tf.errors.OpError, RuntimeError)
 
 
@@ -92,6 +95,7 @@ class Outputs:
         self, task: int, address: str, capacity: int, dtype: tf.DType
     ) -> None:
         self._arguments = (task, f"grpc://{address}", capacity, dtype)
+        self._address = address
         self._capacity = capacity
         self._open: _Mailbox | None = None
 
@@ -115,6 +119,8 @@ class Outputs:
         """The operation's result; None where there was none in time."""
         try:
             if self._open is None:
+                if not _listens(self._address):
+                    return None
                 self._open = _Mailbox(*self._arguments)
             found = self._open.run(name, *values, seconds=seconds)
             return () if found is None else found
@@ -178,6 +184,16 @@ class _Mailbox:
         """Lets go of the session, whether or not its server answers."""
         with contextlib.suppress(*_ALSO_DEAD):
             self._session.close()
+
+
+def _listens(address: str) -> bool:
+    """Whether somebody does; a session would wait for them to come."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _LOOK_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _want(values: np.ndarray) -> Want:
