@@ -104,6 +104,20 @@ class InterruptedRunError(GimError):
         self.exit_code = 128 + signal_number
 
 
+class WorkerLostError(GimError):
+    """A worker of a decoupled run did not answer in time; all are saved."""
+
+    exit_code = 4
+
+
+class WorkerFailedError(GimError):
+    """A worker process ended with an error; it has that one's exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def chain(error: BaseException) -> Iterator[BaseException]:
     """An exception and those that it came from, outermost first."""
     found: BaseException | None = error

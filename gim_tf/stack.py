@@ -16,6 +16,7 @@ class GIMStack(keras.Model):
 
     Args:
       gim_modules: first to last; each reads what the one before returns.
+      first: number of the first one, above 1 in a part of a stack.
       **kwargs: of `keras.Model`.
 
     Input: [b, t, s, *local, c] float32.
@@ -24,18 +25,23 @@ class GIMStack(keras.Model):
     """
 
     def __init__(
-        self, gim_modules: Sequence[GIMModule], **kwargs: object
+        self,
+        gim_modules: Sequence[GIMModule],
+        first: int = 1,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         if not gim_modules:
             raise ValueError("GIMStack needs at least one module.")
+        self.first = first
         self.gim_modules = list(gim_modules)
 
     @property
     def module_names(self) -> tuple[str, ...]:
         """The public keys "module_1" .. "module_M", 1-based as in the paper."""
         return tuple(
-            f"module_{index}" for index in range(1, len(self.gim_modules) + 1)
+            f"module_{index}"
+            for index in range(self.first, self.first + len(self.gim_modules))
         )
 
     def call(
@@ -59,7 +65,11 @@ class GIMStack(keras.Model):
     def get_config(self) -> dict[str, object]:
         serialize = keras.saving.serialize_keras_object
         modules = [serialize(module) for module in self.gim_modules]
-        return {"name": self.name, "gim_modules": modules}
+        return {
+            "name": self.name,
+            "first": self.first,
+            "gim_modules": modules,
+        }
 
     @classmethod
     def from_config(
@@ -69,7 +79,26 @@ class GIMStack(keras.Model):
             keras.saving.deserialize_keras_object(module, custom_objects)
             for module in config["gim_modules"]
         ]
-        return cls(modules, name=config["name"])
+        first = config.get("first", 1)  # configurations from before parts
+        return cls(modules, first, name=config["name"])
+
+
+def part(stack: GIMStack, first: int, last: int) -> GIMStack:
+    """Consecutive modules of a stack, under the numbers they have there.
+
+    Args:
+      stack: built.
+      first: number of the first module, from 1.
+      last: number of the last one.
+
+    Returns:
+      A built stack of the same module objects. Its input is what module
+      `first - 1` returns.
+    """
+    chosen = stack.gim_modules[first - stack.first : last - stack.first + 1]
+    found = GIMStack(chosen, first, name=f"{stack.name}_{first}_{last}")
+    found.built = True
+    return found
 
 
 def partition(

@@ -8,7 +8,7 @@ import pytest
 from gim_tf import build, config, experiments
 from gim_tf.errors import ConfigError
 from gim_tf.inspection.summary_table import module_rows
-from gim_tf.jobs.pretraining import deciding
+from gim_tf.jobs.deciding import deciding
 from gim_tf.stack import divided
 from tests.conftest import TINY_SEQUENCE
 

@@ -7,6 +7,7 @@ from typing import Any
 from gim_tf import __version__
 from gim_tf.cli import (
     benching,
+    decoupling,
     embedding,
     growing,
     inspecting,
@@ -90,11 +91,14 @@ def _add_pretrain(added: Any) -> None:
         "train the modules, with the library only (no TFX)",
         "gim pretrain --experiment fashion_mnist_gim --output-dir outputs/lib "
         "--set training.num_steps=200",
+        "gim pretrain --experiment fashion_mnist_gim --output-dir outputs/two "
+        "--schedule decoupled --workers 2",
     )
     shared.add_experiment(parser)
     shared.add_output(parser)
     shared.add_trade(parser)
     shared.add_resume(parser)
+    decoupling.add_decoupled(parser)
 
 
 def _add_export(added: Any) -> None:

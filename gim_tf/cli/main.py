@@ -17,8 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code.
 
     0: done. 2: a mistake that the message explains. 3: the run finished but
-    its encoder was not blessed, or some runs of a study failed. 128 + n: ended
-    by signal n, saved.
+    its encoder was not blessed, or some runs of a study failed. 4: a worker of
+    a decoupled run was lost, the others are saved. 128 + n: ended by signal n,
+    saved.
     """
     options = parser().parse_args(arguments)
     _quieten()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gim_tf import config, experiments
+from gim_tf.cli import decoupling
 from gim_tf.cli.printing import installed, print_table, say
 from gim_tf.cli.shared import resolved
 from gim_tf.config import Experiment
@@ -65,7 +66,11 @@ def pretrain(options: argparse.Namespace) -> None:
     from gim_tf.training.run_directory import RunDirectory
 
     experiment = resolved(options)
+    workers, task = decoupling.workers(options, experiment)
     directory = writable(options.output_dir)
+    if workers is not None and task:
+        decoupling.join(workers, task, directory / "training")
+        return
     run_directory = RunDirectory(directory)
     with run_directory.locked():
         say(f"Reading {experiment.data.source} ...")
@@ -82,6 +87,7 @@ def pretrain(options: argparse.Namespace) -> None:
             tensorboard_dir=directory / "tensorboard",
             resume=options.resume,
             data_fingerprint=facts["fingerprint"],
+            workers=workers,
         )
         run_directory.write_json(_SETTINGS_FILE, config.to_dict(experiment))
     say(f"Trained. Next: {installed('gim')} probe --output-dir {directory}")

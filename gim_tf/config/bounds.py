@@ -47,6 +47,7 @@ AT_LEAST = {
     "training.heldout_examples": 1,
     "training.patience": 0,
     "training.min_delta": 0.0,
+    "training.decoupled_queue": 1,
     "probe.epochs": 1,
     "probe.batch_size": 1,
     "probe.l2": 0.0,

@@ -15,7 +15,9 @@ class TrainingConfig:
       epsilon: Adam's denominator offset (1e-8 in the authors' framework).
       schedule: "simultaneous": every module at each step; "sequential": one
         module after the other, each `num_steps` long, those below frozen;
-        "last": the last module alone, on those below as they are.
+        "last": the last module alone, on those below as they are;
+        "decoupled": a worker a module or group of modules, each at its own
+        pace; see `gim_tf.training.decoupled`.
       seed: of weights, batches, views and negatives.
       shuffle_buffer: examples held for shuffling.
       log_every: steps between log lines.
@@ -37,13 +39,21 @@ class TrainingConfig:
       patience: evaluations without a better held-out loss after which a
         module stops training and gets its best weights back; 0: none stops.
       min_delta: nats by which a held-out loss must fall to be better.
+      decoupled_mode: "ordered": every module trains on each batch once, in
+        order, and the weights are those of "simultaneous"; "free_running": a
+        module that is ahead trains on recent batches again, one that is
+        behind leaves batches out.
+      decoupled_queue: batches that may wait between two workers, and that a
+        free-running one keeps to train on again.
     """
 
     num_steps: int
     batch_size: int
     learning_rate: float = 2e-4
     epsilon: float = 1e-8
-    schedule: Literal["simultaneous", "sequential", "last"] = "simultaneous"
+    schedule: Literal["simultaneous", "sequential", "last", "decoupled"] = (
+        "simultaneous"
+    )
     seed: int = 0
     shuffle_buffer: int = 10_000
     log_every: int = 50
@@ -56,3 +66,5 @@ class TrainingConfig:
     heldout_examples: int = 512
     patience: int = 0
     min_delta: float = 0.001
+    decoupled_mode: Literal["ordered", "free_running"] = "ordered"
+    decoupled_queue: int = 2

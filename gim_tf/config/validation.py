@@ -160,6 +160,17 @@ def _check_heldout(training: TrainingConfig) -> None:
         "training.patience counts evaluations of held-out examples; set "
         "training.heldout_every, the steps between them",
     )
+    _require(
+        training.schedule != "decoupled" or not training.heldout_every,
+        "training.schedule 'decoupled' has no step that all modules share, at "
+        "which training.heldout_every could look at them; set it to 0",
+    )
+    _require(
+        training.schedule == "decoupled"
+        or training.decoupled_mode == "ordered",
+        "training.decoupled_mode is for training.schedule 'decoupled', "
+        f"received {training.schedule!r}",
+    )
 
 
 def _check_view(experiment: Experiment) -> None:

@@ -4,6 +4,7 @@ The command line and the pipeline call the same functions; each can be killed
 and run again.
 """
 
+from gim_tf.jobs.decoupled_plan import Workers as Workers
 from gim_tf.jobs.embedding import embed as embed
 from gim_tf.jobs.exciting import neurons as neurons
 from gim_tf.jobs.exporting import export as export

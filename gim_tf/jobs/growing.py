@@ -20,10 +20,11 @@ from gim_tf.data import corpus
 from gim_tf.data.records import record_files
 from gim_tf.errors import ConfigError
 from gim_tf.inspection import growth
+from gim_tf.jobs.deciding import deciding
 from gim_tf.jobs.exporting import export, restored
 from gim_tf.jobs.growing_scores import score_last_module
 from gim_tf.jobs.ingesting import ingest
-from gim_tf.jobs.pretraining import deciding, pretrain
+from gim_tf.jobs.pretraining import pretrain
 from gim_tf.stack import GIMStack
 from gim_tf.training.run_directory import RunDirectory
 

@@ -11,9 +11,9 @@ from gim_tf.config import Experiment
 from gim_tf.errors import CheckpointError, disk_error
 from gim_tf.export.manifest import file_sha256
 from gim_tf.interop import from_authors, read_weights, to_authors
+from gim_tf.jobs.deciding import deciding
 from gim_tf.jobs.exporting import restored
 from gim_tf.jobs.ingesting import ingest
-from gim_tf.jobs.pretraining import deciding
 from gim_tf.stack import GIMStack
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.run_directory import CONFIG, IMPORTED, RunDirectory

@@ -1,43 +1,28 @@
 """The job `pretrain`: from records to a run directory."""
 
-import dataclasses
 import hashlib
-import itertools
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from gim_tf import build, config
-from gim_tf.config import BlessingConfig, Experiment, ProbeConfig
+from gim_tf import build
+from gim_tf.config import Experiment
 from gim_tf.data import records
-from gim_tf.data.input_pipeline import training_batches
-from gim_tf.errors import CheckpointError
-from gim_tf.inspection import samples, tensorboard
+from gim_tf.errors import CheckpointError, ConfigError
+from gim_tf.jobs import decoupling, opening
+from gim_tf.jobs.decoupled_plan import Workers
+from gim_tf.jobs.run_log import RunLog
 from gim_tf.stack import GIMStack
-from gim_tf.training import heldout, schedules
+from gim_tf.training import schedules
 from gim_tf.training.checkpoints import RunCheckpoints
-from gim_tf.training.loop import LogLine, LoopSettings, train
+from gim_tf.training.loop import LoopSettings, train
 from gim_tf.training.run_directory import RunDirectory
-from gim_tf.training.stopping import EarlyStopping
-from gim_tf.training.summaries import ScalarWriter
 from gim_tf.training.threads import run_operations_in_turn
 
 _LOG = logging.getLogger(__name__)
-
-
-_HELDOUT_SETTINGS = (
-    "heldout_every",
-    "heldout_examples",
-    "patience",
-    "min_delta",
-)
-"""Of `TrainingConfig`: without the first, the others decide nothing."""
-_MEMORY_SETTINGS = ("recompute_groups", "operations_in_turn")
-"""Of `TrainingConfig`: they change weights by rounding only."""
 
 
 def pretrain(
@@ -49,6 +34,7 @@ def pretrain(
     resume: str = "auto",
     data_fingerprint: str = "",
     below: GIMStack | None = None,
+    workers: Workers | None = None,
 ) -> dict[str, Any]:
     """Trains the stack and leaves a run directory.
 
@@ -64,6 +50,7 @@ def pretrain(
         only in a directory without any; else a checkpoint's prefix.
       data_fingerprint: of the source, recorded with the settings.
       below: a trained stack, whose modules the first ones here start as.
+      workers: of the schedule "decoupled"; none: a thread a module.
 
     Returns:
       The "pretrain" section of summary.json.
@@ -75,10 +62,22 @@ def pretrain(
       DataError: damaged records.
       TrainingError: a loss or gradient is not finite.
       InterruptedRunError: SIGTERM or SIGINT; saved.
+      WorkerLostError, WorkerFailedError: see `gim_tf.jobs.decoupling`.
     """
     if experiment.training.operations_in_turn:
         run_operations_in_turn()
     run = RunDirectory(run_dir)
+    if experiment.training.schedule == "decoupled":
+        _check_none_below(below)
+        return decoupling.pretrain(
+            experiment,
+            files,
+            run,
+            tensorboard_dir=tensorboard_dir,
+            resume=resume,
+            data_fingerprint=data_fingerprint,
+            workers=workers or Workers(),
+        )
     with run.locked():
         data = build.build_training_data(
             experiment, files, records.count_records(files)
@@ -87,12 +86,8 @@ def pretrain(
             experiment, precision=experiment.training.precision
         )
         origin = _start_as(stack, below) if below is not None else {}
-        run.bind(
-            {
-                **deciding(experiment),
-                "data_fingerprint": data_fingerprint,
-                **origin,
-            }
+        opening.bind(
+            run, experiment, {"data_fingerprint": data_fingerprint, **origin}
         )
         if experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -100,18 +95,10 @@ def pretrain(
         stopping = build.build_stopping(experiment, stack)
         checkpoints = RunCheckpoints(run.path, trainer, stopping=stopping)
         start = _start(checkpoints, resume)
-        settings = _loop_settings(experiment)
+        settings = opening.loop_settings(experiment)
         _check_work_left(start, settings, run)
-        samples.write_training_samples(
-            experiment,
-            next(training_batches(data, 0)).x,
-            directory=run.path / "pictures",
-            tensorboard_dir=str(tensorboard_dir),
-        )
-        tensorboard.write_configuration(
-            str(tensorboard_dir), config.to_dict(experiment)
-        )
-        log = _Log(run, start, stack, tensorboard_dir, settings, stopping)
+        opening.show_inputs(run, experiment, data, tensorboard_dir)
+        log = RunLog(run, start, stack, tensorboard_dir, settings, stopping)
         train(
             trainer,
             data,
@@ -127,25 +114,12 @@ def pretrain(
     return section
 
 
-def deciding(experiment: Experiment) -> dict[str, Any]:
-    """What decides the weights: no probes, no prose, no trade for memory.
-
-    A run that needs too much memory can go on with other settings of it.
-    """
-    deciding = dataclasses.replace(
-        experiment,
-        summary="",
-        paper="",
-        cost="",
-        probe=ProbeConfig(),
-        blessing=BlessingConfig(),
-    )
-    settings = config.to_dict(deciding)
-    held_out = experiment.training.heldout_every > 0
-    undecided = () if held_out else _HELDOUT_SETTINGS
-    for name in (*_MEMORY_SETTINGS, *undecided):
-        del settings["training"][name]
-    return settings
+def _check_none_below(below: GIMStack | None) -> None:
+    if below is not None:
+        raise ConfigError(
+            "training.schedule 'decoupled' starts from no other run's modules; "
+            "use 'simultaneous' or 'last'."
+        )
 
 
 def _start_as(stack: GIMStack, below: GIMStack) -> dict[str, str]:
@@ -159,128 +133,6 @@ def _start_as(stack: GIMStack, below: GIMStack) -> dict[str, str]:
             variable.assign(value)
             digest.update(value.numpy().tobytes())
     return {"below": digest.hexdigest()}
-
-
-class _Log:
-    """Sends log lines to the run's history, TensorBoard and the terminal."""
-
-    def __init__(
-        self,
-        run: RunDirectory,
-        start: int,
-        stack: GIMStack,
-        tensorboard_dir: str | Path,
-        settings: LoopSettings,
-        stopping: EarlyStopping | None,
-    ) -> None:
-        self._stopping = stopping
-        self._run = run
-        self._lines = run.rewind_history(start)
-        self._objectives = {
-            name: module.objective
-            for name, module in zip(
-                stack.module_names, stack.gim_modules, strict=True
-            )
-        }
-        self._writer = ScalarWriter(tensorboard_dir, self._objectives)
-        self._num_steps = schedules.total_steps(settings.phases)
-
-    def add(self, line: LogLine) -> None:
-        before = self._lines[-1]["seconds"] if self._lines else 0.0
-        line["seconds"] += before
-        self._lines.append(line)
-        self._run.append_history(line)
-        self._writer.write(line)
-        losses = "  ".join(
-            f"{name} {line[name]['loss']:.3f}"
-            for name in self._objectives
-            if "loss" in line.get(name, {})
-        )
-        # On a terminal the progress bar shows the same.
-        _LOG.log(
-            logging.DEBUG if sys.stderr.isatty() else logging.INFO,
-            "step %d/%d  loss: %s  %.0f examples/s",
-            line["step"],
-            self._num_steps,
-            losses,
-            line["examples_per_second"],
-        )
-
-    def summary(self) -> dict[str, Any]:
-        self._writer.close()
-        last = self._lines[-1]
-        examples = sum(
-            line["examples_per_second"] * seconds
-            for line, seconds in zip(
-                self._lines, self._durations(), strict=True
-            )
-        )
-        return {
-            "steps": last["step"],
-            "seconds": last["seconds"],
-            "examples_per_second": examples / last["seconds"],
-            "modules": {
-                name: {
-                    **self._newest(name),
-                    **self._kept(name),
-                    "chance_loss": objective.chance_loss,
-                }
-                for name, objective in self._objectives.items()
-            },
-            "alarms": sorted(last.get("alarms", [])),
-            "stopped": self._stopped(),
-        }
-
-    def _stopped(self) -> dict[str, dict[str, Any]]:
-        """The modules that stopped early: when, and why."""
-        if self._stopping is None:
-            return {}
-        reason = (
-            f"no held-out loss lower by {self._stopping.min_delta:g} in "
-            f"{self._stopping.patience} evaluations"
-        )
-        return {
-            name: {
-                "step": watch.stopped_at,
-                "kept_step": watch.best_step,
-                "reason": reason,
-            }
-            for name, watch in self._stopping.watches().items()
-            if watch.stopped_at
-        }
-
-    def _kept(self, name: str) -> dict[str, float]:
-        """Held-out results of the weights that a stopped module went back to.
-
-        Its other figures are those of the step at which it stopped.
-        """
-        step = self._stopped().get(name, {}).get("kept_step")
-        return {
-            key: line[name][key]
-            for line in self._lines
-            if line["step"] == step
-            for key in (heldout.LOSS, heldout.ACCURACY)
-        }
-
-    def _durations(self) -> list[float]:
-        stamps = [0.0, *(line["seconds"] for line in self._lines)]
-        return [b - a for a, b in itertools.pairwise(stamps)]
-
-    def _newest(self, name: str) -> dict[str, Any]:
-        """Newest value of each quantity: a frozen module has no new loss."""
-        values: dict[str, Any] = {}
-        for line in self._lines:
-            values.update(line.get(name, {}))
-        return values
-
-
-def _loop_settings(experiment: Experiment) -> LoopSettings:
-    training = experiment.training
-    return LoopSettings(
-        phases=build.build_phases(experiment),
-        log_every=training.log_every,
-        checkpoint_every=training.checkpoint_every,
-    )
 
 
 def _start(checkpoints: RunCheckpoints, resume: str) -> int:

@@ -8,6 +8,7 @@ tells a directory that has had one from one whose first was never finished.
 """
 
 import logging
+import math
 import re
 import shutil
 from collections.abc import Sequence
@@ -63,14 +64,18 @@ class RunCheckpoints:
                 )
             },
             **{
-                f"optimizer_{index}": _tracked(
+                name.replace("module", "optimizer"): _tracked(
                     [
                         variable
                         for variable in optimizer.variables
                         if variable.path != optimizer.learning_rate.path
                     ]
                 )
-                for index, optimizer in enumerate(trainer.optimizers, 1)
+                for name, optimizer in zip(
+                    trainer.stack.module_names,
+                    trainer.optimizers,
+                    strict=True,
+                )
             },
         )
 
@@ -107,26 +112,32 @@ class RunCheckpoints:
             self._remove(other)
         return prefix
 
-    def restore_latest(self) -> int:
+    def restore_latest(self, up_to: int | None = None) -> int:
         """Restores the newest readable checkpoint; returns its step, or 0.
 
         A damaged checkpoint is passed over with a warning that names it.
 
+        Args:
+          up_to: the latest step to restore; None: any.
+
         Raises:
-          CheckpointError: there are checkpoints but none can be read; never
-            starts over silently.
+          CheckpointError: there are or were checkpoints but none, of these
+            steps, can be read; never starts over silently.
         """
         for partial in self.directory.glob("ckpt-*_temp"):
             shutil.rmtree(partial, ignore_errors=True)
-        for step in reversed(self.steps()):
+        limit = math.inf if up_to is None else up_to
+        for step in reversed([s for s in self.steps() if s <= limit]):
             prefix = str(self.directory / f"ckpt-{step}")
             try:
                 return self.restore(prefix)
             except CheckpointError as error:
                 _LOG.warning("%s Falling back to the one before.", error)
         if (self.directory / _SAVED).exists():
+            which = "" if up_to is None else f" of step {up_to} or before"
             raise CheckpointError(
-                f"{self.directory} has had checkpoints but none can be read. "
+                f"{self.directory} has had checkpoints but none{which} can be "
+                "read. "
                 "Remove the directory to start over, or bring the files back."
             )
         return 0

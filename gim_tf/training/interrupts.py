@@ -7,6 +7,10 @@ from types import FrameType, TracebackType
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+class StopWaiting(Exception):  # noqa: N818 - no error: what was asked for
+    """Ends a wait for another worker, because this one is to end."""
+
+
 class Interrupts:
     """Context in which the first SIGTERM or SIGINT is noted, not obeyed.
 

@@ -5,6 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +13,15 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from gim_tf.data.input_pipeline import Batch, TrainingData, training_batches
-from gim_tf.errors import InterruptedRunError, TrainingError
+from gim_tf.errors import (
+    InterruptedRunError,
+    TrainingError,
+    WorkerLostError,
+)
 from gim_tf.training import monitors
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.heldout import LOSS, HeldOut
-from gim_tf.training.interrupts import Interrupts
+from gim_tf.training.interrupts import Interrupts, StopWaiting
 from gim_tf.training.schedules import (
     Phase,
     phase_ends,
@@ -39,16 +44,60 @@ class LoopSettings(NamedTuple):
       phases: the schedule.
       log_every: steps between log lines.
       checkpoint_every: steps between checkpoints.
+      show_progress: whether there may be a bar on a terminal.
     """
 
     phases: list[Phase]
     log_every: int
     checkpoint_every: int
+    show_progress: bool = True
+
+
+class Flow(NamedTuple):
+    """What comes to a loop from outside, and what leaves it.
+
+    Attributes:
+      batches: of the steps that are left.
+      batch_size: examples in each.
+      interrupts: whose signals end the loop.
+      on_output: receives (step, z, labels) of each step, z as
+        `GIMTrainer.advance` gives it. It and `batches` may raise
+        `StopWaiting` or `WorkerLostError`: what was done is saved.
+    """
+
+    batches: Iterator[Batch]
+    batch_size: int
+    interrupts: Interrupts
+    on_output: Callable[[int, tf.Tensor, tf.Tensor], None] | None = None
 
 
 def train(
     trainer: GIMTrainer,
     data: TrainingData,
+    settings: LoopSettings,
+    *,
+    start_step: int,
+    **options: Any,
+) -> None:
+    """`train_on` batches of `data`; SIGTERM and SIGINT end it.
+
+    Args:
+      trainer: in the state of `start_step`.
+      data: whose batch number s is used by step s.
+      settings: see there.
+      start_step: steps already done.
+      **options: of `train_on`.
+    """
+    with Interrupts() as interrupts:
+        flow = Flow(
+            training_batches(data, start_step), data.batch_size, interrupts
+        )
+        train_on(trainer, flow, settings, start_step=start_step, **options)
+
+
+def train_on(
+    trainer: GIMTrainer,
+    flow: Flow,
     settings: LoopSettings,
     *,
     checkpoints: RunCheckpoints,
@@ -61,7 +110,7 @@ def train(
 
     Args:
       trainer: in the state of `start_step`.
-      data: whose batch number s is used by step s.
+      flow: whose first batch is that of the next step.
       settings: see there.
       checkpoints: saved every so often, at the end, and when interrupted.
       start_step: steps already done.
@@ -79,10 +128,11 @@ def train(
     Raises:
       TrainingError: a loss or gradient is not finite; nothing is saved.
       InterruptedRunError: SIGTERM or SIGINT; saved at the step's end.
+      WorkerLostError: from `flow`; saved likewise.
     """
     phases = _phases(settings, stopping)
-    batches = _Timed(training_batches(data, start_step))
-    window = _Window(data.batch_size)
+    batches = _Timed(flow.batches)
+    window = _Window(flow.batch_size)
     measure = tf.function(
         lambda x: monitors.measure(trainer.stack, x), autograph=False
     )
@@ -90,17 +140,16 @@ def train(
         total=total_steps(phases),
         initial=start_step,
         unit="step",
-        disable=not sys.stderr.isatty(),
+        disable=not (settings.show_progress and sys.stderr.isatty()),
     )
-    with Interrupts() as interrupts, progress:
-        step = start_step
-        while step < total_steps(phases):
-            step += 1
+    with progress, Saving(checkpoints, flow.interrupts, start_step) as done:
+        while done.step < total_steps(phases):
+            step = done.step + 1
             batch = next(batches)
             trained = trained_at(phases, step - 1)
-            metrics = _numbers(
-                trainer.compiled_step(batch.x, batch.labels, trained)
-            )
+            found, z = _advanced(trainer, flow, batch, trained)
+            done.step = step
+            metrics = _numbers(found)
             _check_finite(metrics, step)
             window.add(metrics, batches.waited)
             progress.update()
@@ -114,16 +163,62 @@ def train(
             is_last = step == total_steps(phases)
             if is_last or evaluated or step % settings.log_every == 0:
                 on_log(_log_line(step, window, measure, batch, evaluated))
-                window = _Window(data.batch_size)
-            stop = interrupts.received
+                window = _Window(flow.batch_size)
+            if flow.on_output is not None:
+                flow.on_output(step, z, batch.labels)
+            stop = flow.interrupts.received
             if is_last or stop or step % settings.checkpoint_every == 0:
                 checkpoints.save(step)
             if stop:
-                raise InterruptedRunError(
-                    f"Interrupted by signal {stop} after step {step}, which "
-                    "is saved; run again to resume.",
-                    stop,
-                )
+                raise _interrupted(stop, step)
+
+
+class Saving:
+    """Saves, once, what was done when a wait for another worker ends.
+
+    Attributes:
+      step: steps done.
+    """
+
+    def __init__(
+        self, checkpoints: RunCheckpoints, interrupts: Interrupts, step: int
+    ) -> None:
+        self.step = step
+        self._checkpoints = checkpoints
+        self._interrupts = interrupts
+
+    def __enter__(self) -> "Saving":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, StopWaiting | WorkerLostError):
+            return
+        if self.step not in self._checkpoints.steps():
+            self._checkpoints.save(self.step)
+        if self._interrupts.received is not None:
+            raise _interrupted(self._interrupts.received, self.step) from error
+
+
+def _interrupted(signal_number: int, step: int) -> InterruptedRunError:
+    return InterruptedRunError(
+        f"Interrupted by signal {signal_number} after step {step}, which is "
+        "saved; run again to resume.",
+        signal_number,
+    )
+
+
+def _advanced(
+    trainer: GIMTrainer, flow: Flow, batch: Batch, trained: tuple[bool, ...]
+) -> tuple[Metrics, tf.Tensor | None]:
+    """One step; z only where somebody wants it."""
+    if flow.on_output is None:
+        return trainer.compiled_step(batch.x, batch.labels, trained), None
+    return trainer.compiled_advance(batch.x, batch.labels, trained)
 
 
 def _phases(

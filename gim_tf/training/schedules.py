@@ -25,16 +25,17 @@ def phases(schedule: str, num_modules: int, num_steps: int) -> list[Phase]:
     """The phases in which every module gets `num_steps` updates.
 
     Args:
-      schedule: "simultaneous": one phase, all modules; "sequential": one
-        phase a module, the ones below frozen (paper, section 4.1.2); "last":
-        one phase, of the last module.
+      schedule: "simultaneous": one phase, all modules; "decoupled": likewise,
+        but each worker counts for itself; "sequential": one phase a module,
+        the ones below frozen (paper, section 4.1.2); "last": one phase, of
+        the last module.
       num_modules: M.
       num_steps: updates of each module.
 
     Raises:
       ValueError: unknown schedule.
     """
-    if schedule == "simultaneous":
+    if schedule in ("simultaneous", "decoupled"):
         return [Phase(num_steps, (True,) * num_modules)]
     if schedule == "sequential":
         return [
@@ -45,8 +46,8 @@ def phases(schedule: str, num_modules: int, num_steps: int) -> list[Phase]:
         below = (False,) * (num_modules - 1)
         return [Phase(num_steps, (*below, True))]
     raise ValueError(
-        f"schedule must be 'simultaneous', 'sequential' or 'last', "
-        f"received {schedule!r}."
+        "schedule must be 'simultaneous', 'sequential', 'last' or "
+        f"'decoupled', received {schedule!r}."
     )
 
 

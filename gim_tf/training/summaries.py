@@ -33,7 +33,8 @@ class ScalarWriter:
 
     Args:
       directory: one subdirectory a run is made in it.
-      objectives: module name -> objective, for the line of a guess.
+      objectives: module name -> objective, for the line of a guess, which is
+        written with that of "module_1".
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class ScalarWriter:
         self._objectives = dict(objectives)
         self._directory = Path(directory)
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
-        for run in (*objectives, CHANCE):
+        # Of several workers the one with the first module writes it.
+        self._writes_chance = "module_1" in objectives
+        for run in (*objectives, *([CHANCE] if self._writes_chance else [])):
             self._open(run)
 
     def write(self, line: Mapping[str, Any]) -> None:
@@ -58,6 +61,8 @@ class ScalarWriter:
                 }
                 if held_out:
                     self._write(HELDOUT.format(module=name), held_out, step)
+        if not self._writes_chance:
+            return
         guess = next(iter(self._objectives.values()))
         self._write(
             CHANCE,

@@ -50,6 +50,9 @@ class GIMTrainer:
         self.compiled_step = tf.function(
             self.train_step, reduce_retracing=True, autograph=False
         )
+        self.compiled_advance = tf.function(
+            self.advance, reduce_retracing=True, autograph=False
+        )
 
     def train_step(
         self,
@@ -68,6 +71,19 @@ class GIMTrainer:
         Returns:
           For each trained module: "loss" [], "accuracy" [], "per_step" [K],
           "gradient_norm" [], all float32.
+        """
+        return self.advance(x, labels, trained)[0]
+
+    def advance(
+        self,
+        x: tf.Tensor,
+        labels: tf.Tensor,
+        trained: tuple[bool, ...],
+    ) -> tuple[Metrics, tf.Tensor]:
+        """`train_step`, and what the last module that ran gave.
+
+        That is the map [b, t', s, *local', d] from before its update, on
+        which the module above it trains in the same step.
         """
         metrics: Metrics = {}
         last = max(i for i, is_trained in enumerate(trained) if is_trained)
@@ -94,7 +110,7 @@ class GIMTrainer:
                 "gradient_norm": norm,
                 **output.metrics,
             }
-        return metrics
+        return metrics, x
 
     def _update(
         self,

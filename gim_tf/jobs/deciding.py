@@ -1,0 +1,43 @@
+"""What of an experiment decides the weights of its run."""
+
+import dataclasses
+from typing import Any
+
+from gim_tf import config
+from gim_tf.config import BlessingConfig, Experiment, ProbeConfig
+
+_HELDOUT_SETTINGS = (
+    "heldout_every",
+    "heldout_examples",
+    "patience",
+    "min_delta",
+)
+"""Of `TrainingConfig`: without the first, the others decide nothing."""
+_TRADES = ("recompute_groups", "operations_in_turn", "decoupled_queue")
+"""Of `TrainingConfig`, of time and memory: they change weights by rounding.
+
+Or, where modules train freely, no more than chance does anyway.
+"""
+
+
+def deciding(experiment: Experiment) -> dict[str, Any]:
+    """What decides the weights: no probes, no prose, no trade for memory.
+
+    A run that needs too much memory can go on with other settings of it.
+    """
+    deciding = dataclasses.replace(
+        experiment,
+        summary="",
+        paper="",
+        cost="",
+        probe=ProbeConfig(),
+        blessing=BlessingConfig(),
+    )
+    settings = config.to_dict(deciding)
+    held_out = experiment.training.heldout_every > 0
+    undecided = () if held_out else _HELDOUT_SETTINGS
+    if experiment.training.schedule != "decoupled":
+        undecided = (*undecided, "decoupled_mode")
+    for name in (*_TRADES, *undecided):
+        del settings["training"][name]
+    return settings

@@ -1,0 +1,328 @@
+"""Decoupled workers end with the weights of the simple loop."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gim_tf import build, config, experiments, jobs
+from gim_tf.data.corpus import read_corpus
+from gim_tf.data.input_pipeline import training_batches
+from gim_tf.data.records import count_records, record_files
+from gim_tf.errors import CheckpointError, ConfigError, TrainingError
+from gim_tf.jobs import Workers
+from gim_tf.stack import part
+from gim_tf.training.checkpoints import RunCheckpoints
+from gim_tf.training.decoupled.balance import module_seconds
+from gim_tf.training.interrupts import Interrupts
+from gim_tf.training.loop import Flow, LoopSettings, train_on
+from gim_tf.training.run_directory import RunDirectory
+from gim_tf.training.schedules import Phase
+from gim_tf.training.trainer import GIMTrainer
+from tests.conftest import TINY, write_noise_records
+from tests.test_speech_run import SMALL, corpus
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[1]
+STEPS = (
+    "training.num_steps=50",
+    "training.checkpoint_every=20",
+    "training.log_every=10",
+)
+
+
+def sha256(directory, step=50):
+    """Of all that a checkpoint holds: weights, optimizers, random state."""
+    reader = tf.train.load_checkpoint(str(directory / f"ckpt-{step}"))
+    digest = hashlib.sha256()
+    for name in sorted(reader.get_variable_to_shape_map()):
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH":
+            digest.update(name.encode())
+            digest.update(reader.get_tensor(name).tobytes())
+    return digest.hexdigest()
+
+
+def pretrain(experiment, records, directory, **options):
+    return jobs.pretrain(
+        experiment,
+        record_files(records, experiment.data.pretrain_split),
+        directory,
+        tensorboard_dir=directory / "tensorboard",
+        **options,
+    )
+
+
+def trained_values(directory):
+    """What training measured of each module, line by line."""
+    return [
+        (line["step"], name, values["loss"], values["gradient_norm"])
+        for line in RunDirectory(directory).history()
+        for name, values in sorted(line.items())
+        if name.startswith("module_")
+    ]
+
+
+def decoupled(experiment, *more):
+    return config.resolve(experiment, ["training.schedule=decoupled", *more])
+
+
+@pytest.fixture(scope="module")
+def vision(tmp_path_factory):
+    """(experiment, records, its run by the simple loop)."""
+    directory = tmp_path_factory.mktemp("vision")
+    experiment = config.resolve(
+        experiments.get("fashion_mnist_gim"), [*TINY, *STEPS]
+    )
+    write_noise_records(directory / "records")
+    pretrain(experiment, directory / "records", directory / "whole")
+    return experiment, directory / "records", directory / "whole"
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory):
+    """Likewise; five convolutions and a GRU, a module each."""
+    directory = tmp_path_factory.mktemp("audio")
+    experiment = config.resolve(
+        experiments.get("librispeech_gim"),
+        [
+            *SMALL,
+            *STEPS,
+            f"data.path={corpus(directory / 'voices')}",
+            "data.min_samples=4000",
+            "data.holdout=0.4",
+            "data.frame_names=['ah','ee','oo']",
+        ],
+    )
+    jobs.ingest(experiment, directory / "records")
+    experiment = config.completed(
+        experiment, read_corpus(directory / "records")
+    )
+    pretrain(experiment, directory / "records", directory / "whole")
+    return experiment, directory / "records", directory / "whole"
+
+
+def test_a_part_alone_trains_as_in_the_whole(vision, tmp_path):
+    """On the inputs that it would have; nothing else is needed."""
+    experiment, records, whole = vision
+    tf.config.experimental.enable_op_determinism()
+    files = record_files(records, "train")
+    data = build.build_training_data(experiment, files, count_records(files))
+    stack = build.build_stack(experiment)
+    below, above = (
+        build.build_trainer(experiment, part(stack, *modules))
+        for modules in ((1, 1), (2, 3))
+    )
+    handed = []
+    for trainer, folder, batches, on_output in (
+        (
+            below,
+            tmp_path / "below",
+            training_batches(data, 0),
+            lambda step, z, labels: handed.append((z, labels)),
+        ),
+        (
+            above,
+            tmp_path / "above",
+            iter_batches(handed, data),
+            None,
+        ),
+    ):
+        settings = LoopSettings(
+            [Phase(50, (True,) * len(trainer.optimizers))], 10, 50
+        )
+        train_on(
+            trainer,
+            Flow(batches, data.batch_size, Interrupts(), on_output),
+            settings,
+            checkpoints=RunCheckpoints(folder, trainer),
+            start_step=0,
+            on_log=lambda line: None,
+        )
+    reader = tf.train.load_checkpoint(str(whole / "ckpt-50"))
+    names = set(reader.get_variable_to_shape_map())
+    for folder, modules in (("below", "1"), ("above", "23")):
+        of_part = tf.train.load_checkpoint(str(tmp_path / folder / "ckpt-50"))
+        found = [
+            name
+            for name in of_part.get_variable_to_shape_map()
+            if name.startswith(("module", "optimizer"))
+        ]
+        assert {name.split("/")[0][-1] for name in found} == set(modules)
+        for name in found:
+            np.testing.assert_array_equal(
+                of_part.get_tensor(name), reader.get_tensor(name)
+            )
+        names -= set(found)
+    # Nothing of the whole is left over but its step.
+    assert not [n for n in names if n.startswith(("module", "optimizer"))]
+
+
+def iter_batches(handed, data):
+    kind = type(next(training_batches(data, 0)))
+    return (kind(z, labels) for z, labels in handed)
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+@pytest.mark.parametrize(
+    ("modality", "sizes"),
+    [
+        ("vision", (1, 2)),
+        ("vision", (1, 1, 1)),
+        ("audio", (4, 2)),
+        ("audio", (2, 2, 2)),
+    ],
+)
+def test_the_weights_are_those_of_the_simple_loop(
+    request, tmp_path, modality, sizes, kind
+):
+    experiment, records, whole = request.getfixturevalue(modality)
+    section = pretrain(
+        decoupled(experiment),
+        records,
+        tmp_path,
+        workers=Workers(kind=kind, sizes=sizes),
+    )
+    assert sha256(tmp_path) == sha256(whole)
+    assert trained_values(tmp_path) == trained_values(whole)
+    assert section["steps"] == 50
+    assert section["workers"] == list(sizes)
+
+
+def test_everything_that_reads_a_run_reads_this_one(vision, tmp_path):
+    experiment, records, _ = vision
+    experiment = decoupled(experiment)
+    # Nobody says how to divide: the modules are measured.
+    section = pretrain(experiment, records, tmp_path, workers=Workers(count=2))
+    assert sum(section["workers"]) == 3
+    jobs.export(experiment, tmp_path, tmp_path / "model")
+    assert (tmp_path / "model" / "saved_model.pb").exists()
+    # A run that is done says the same again, and trains nothing.
+    again = pretrain(experiment, records, tmp_path, workers=Workers(count=2))
+    assert again["modules"] == section["modules"]
+    with pytest.raises(CheckpointError, match="started with 2 workers"):
+        pretrain(experiment, records, tmp_path, workers=Workers(count=3))
+    with pytest.raises(CheckpointError, match=r"training\.learning_rate"):
+        pretrain(
+            config.resolve(experiment, ["training.learning_rate=1.0"]),
+            records,
+            tmp_path,
+            workers=Workers(count=2),
+        )
+
+
+def test_two_devices_of_one_process_take_turns(vision, tmp_path):
+    """Two logical processors; their queue carries tensors across."""
+    experiment, records, whole = vision
+    script = f"""
+        import json, sys
+        import tensorflow as tf
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * 2,
+        )
+        from gim_tf import config, jobs
+        from gim_tf.data.records import record_files
+        from gim_tf.jobs import decoupled_part, Workers
+        build = decoupled_part.build_trainer
+        def told(plan, task):
+            trainer = build(plan, task)
+            devices = {{v.value.device for v in trainer.stack.variables}}
+            print("DEVICES", task, *devices)
+            return trainer
+        decoupled_part.build_trainer = told
+        jobs.pretrain(
+            config.from_dict(json.load(sys.stdin)),
+            record_files({str(records)!r}, "train"),
+            {str(tmp_path / "run")!r},
+            tensorboard_dir={str(tmp_path / "tensorboard")!r},
+            workers=Workers(sizes=(1, 2)),
+        )
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        input=json.dumps(config.to_dict(decoupled(experiment))),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    devices = [
+        line.split()[2:]
+        for line in done.stdout.splitlines()
+        if line.startswith("DEVICES")
+    ]
+    assert [[one[-5:] for one in two] for two in devices] == [
+        ["CPU:0"],
+        ["CPU:1"],
+    ]
+    assert sha256(tmp_path / "run") == sha256(whole)
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_free_running_workers_finish_and_learn(vision, tmp_path, kind):
+    """Losses fall; who is ahead trains on batches again."""
+    experiment, records, _ = vision
+    experiment = decoupled(
+        experiment,
+        "training.decoupled_mode=free_running",
+        "training.learning_rate=0.003",
+        "training.num_steps=200",
+    )
+    section = pretrain(
+        experiment,
+        records,
+        tmp_path,
+        workers=Workers(kind=kind, sizes=(1, 1, 1)),
+    )
+    lines = RunDirectory(tmp_path).history()
+    for name in ("module_1", "module_2", "module_3"):
+        assert section["modules"][name]["loss"] < lines[0][name]["loss"]
+    assert section["steps"] == 200
+    # Its order is of chance: the weights are not those of any other run.
+    with pytest.raises(CheckpointError, match="decoupled_mode"):
+        pretrain(
+            config.resolve(experiment, ["training.decoupled_mode=ordered"]),
+            records,
+            tmp_path,
+        )
+
+
+def test_an_error_of_one_worker_ends_all_and_is_told_once(vision, tmp_path):
+    experiment, records, _ = vision
+    experiment = decoupled(experiment, "training.learning_rate=1e30")
+    with pytest.raises(TrainingError, match="module_"):
+        pretrain(experiment, records, tmp_path, workers=Workers(sizes=(1, 2)))
+    assert not (tmp_path / "pretrain.json").exists()
+
+
+def test_what_cannot_be_divided_is_refused(vision, tmp_path):
+    experiment, records, _ = vision
+    experiment = decoupled(experiment)
+    for workers, message in (
+        (Workers(count=4), "4 workers cannot share 3 modules"),
+        (Workers(sizes=(1, 1)), "must sum to 3"),
+        (Workers(sizes=(0, 3)), "must sum to 3"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            pretrain(experiment, records, tmp_path, workers=workers)
+    with pytest.raises(ConfigError, match="not one to resume from"):
+        pretrain(experiment, records, tmp_path, resume="ckpt-3")
+
+
+def test_module_seconds_are_those_of_each_module(vision):
+    experiment, records, _ = vision
+    files = record_files(records, "train")
+    data = build.build_training_data(experiment, files, count_records(files))
+    trainer = build.build_trainer(experiment, build.build_stack(experiment))
+    assert isinstance(trainer, GIMTrainer)
+    found = module_seconds(trainer, next(training_batches(data, 0)), steps=1)
+    assert len(found) == 3
+    assert all(0 < one < 60 for one in found)

@@ -1,0 +1,176 @@
+"""Workers that are killed, stopped, or never come."""
+
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from gim_tf.training.run_directory import RunDirectory
+from tests.test_faults import (  # noqa: F401 - pictures is a fixture
+    finish,
+    newest,
+    pictures,
+    sha256_of_all_variables,
+    start,
+)
+
+pytestmark = pytest.mark.faults
+
+STEPS = ("training.num_steps=120", "training.checkpoint_every=5")
+# Another file system than /tmp, or a busy machine, takes its time.
+PATIENCE = 300
+
+
+def decoupled(*options):
+    return ("pretrain", "--schedule", "decoupled", *options)
+
+
+def part(directory, first, last):
+    return directory / "training" / "workers" / f"modules_{first}_{last}"
+
+
+def newest_of(folder):
+    found = folder.glob("ckpt-*.index")
+    return max((int(p.stem.split("-")[1]) for p in found), default=-1)
+
+
+def wait_for(process, condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.01)
+
+
+def kill_worker(folder):
+    """As `kill -9` of the process that holds the folder; returns its step."""
+    step = newest_of(folder)
+    number = int((folder / "run.lock").read_text())
+    os.kill(number, signal.SIGKILL)
+    return step
+
+
+@pytest.fixture
+def whole(pictures, tmp_path):  # noqa: F811
+    """The same experiment, trained by the simple loop."""
+    finish(start(pictures, tmp_path / "whole", *STEPS))
+    return tmp_path / "whole"
+
+
+def test_killed_workers_come_back_and_the_weights_are_the_same(
+    pictures,  # noqa: F811
+    tmp_path,
+    whole,
+):
+    """kill -9 of the middle one, then SIGTERM of all, then the rest."""
+    run = tmp_path / "run"
+    verb = decoupled("--workers", "3")
+    process = start(pictures, run, *STEPS, verb=verb)
+    middle = part(run, 2, 2)
+    wait_for(process, lambda: newest_of(middle) >= 10)
+    killed_at = kill_worker(middle)
+    wait_for(process, lambda: newest_of(middle) > killed_at)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143, errors
+    assert "was killed by signal 9" in errors
+    assert "gim: error: Interrupted by signal 15" in errors
+    assert not (run / "training" / "pretrain.json").exists()
+    before = errors
+    errors = finish(start(pictures, run, *STEPS, verb=verb))
+    assert "Resuming after step" in errors
+    assert "Going back to step" in before + errors
+    assert newest(run) == newest(whole) == 120
+    assert sha256_of_all_variables(run) == sha256_of_all_variables(whole)
+    histories = [RunDirectory(d / "training").history() for d in (run, whole)]
+    assert [line["step"] for line in histories[0]] == [
+        line["step"] for line in histories[1]
+    ]
+
+
+def test_free_running_workers_go_on_without_one_that_was_killed(
+    pictures,  # noqa: F811
+    tmp_path,
+):
+    run = tmp_path / "run"
+    more = (
+        "training.num_steps=1000000",
+        "training.checkpoint_every=5",
+        "training.decoupled_mode=free_running",
+    )
+    process = start(pictures, run, *more, verb=decoupled("--workers", "3"))
+    first, last = part(run, 1, 1), part(run, 3, 3)
+    wait_for(process, lambda: newest_of(last) >= 10)
+    killed_at = kill_worker(last)
+    then = newest_of(first)
+    wait_for(process, lambda: newest_of(first) > then + 20)
+    assert newest_of(last) <= killed_at + 10  # it has not come back yet
+    wait_for(process, lambda: newest_of(last) > killed_at + 10)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143, errors
+    assert "was killed by signal 9" in errors
+
+
+def free_addresses():
+    sockets = [socket.socket() for _ in range(2)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    found = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    return ",".join(found)
+
+
+def in_cluster(pictures, run, task, addresses, timeout):  # noqa: F811
+    options = ("--cluster", addresses, "--task", str(task))
+    verb = decoupled(*options, "--worker-timeout", str(timeout))
+    return start(pictures, run, *STEPS, verb=verb)
+
+
+def test_a_lost_host_is_one_clear_error_and_the_run_goes_on_later(
+    pictures,  # noqa: F811
+    tmp_path,
+    whole,
+):
+    run, addresses = tmp_path / "run", free_addresses()
+    first, second = (
+        in_cluster(pictures, run, task, addresses, timeout=60)
+        for task in (0, 1)
+    )
+    # The measurement decides which modules the second worker has.
+    folders = run / "training" / "workers"
+    wait_for(
+        first,
+        lambda: any(
+            newest_of(p) >= 10
+            for p in folders.glob("modules_*_3")
+            if folders.is_dir()
+        ),
+    )
+    second.kill()
+    second.communicate()
+    _, errors = first.communicate(timeout=PATIENCE)
+    assert first.returncode == 4, errors
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("gim: error: Worker 2 of 2 ")
+    assert "gave no sign for 60 s" in last
+    assert "Traceback" not in errors
+    first, second = (
+        in_cluster(pictures, run, task, addresses, timeout=PATIENCE)
+        for task in (0, 1)
+    )
+    finish(second)
+    finish(first)
+    assert sha256_of_all_variables(run) == sha256_of_all_variables(whole)
+
+
+def test_a_cluster_without_a_first_worker_says_so(pictures, tmp_path):  # noqa: F811
+    process = in_cluster(
+        pictures, tmp_path / "run", 1, free_addresses(), timeout=2
+    )
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 4
+    assert "which the first worker writes" in errors.strip().splitlines()[-1]
