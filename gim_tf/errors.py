@@ -93,6 +93,12 @@ class StudyError(GimError):
     exit_code = 3
 
 
+class WorkerLostError(GimError):
+    """Another worker of a cluster is gone; the run can be resumed."""
+
+    exit_code = 4
+
+
 class InterruptedRunError(GimError):
     """SIGTERM or SIGINT arrived; the run was saved and can be resumed.
 

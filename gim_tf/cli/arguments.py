@@ -10,6 +10,7 @@ from gim_tf.cli import (
     embedding,
     growing,
     inspecting,
+    parallel,
     shared,
     studying,
     verbs,
@@ -94,6 +95,7 @@ def _add_pretrain(added: Any) -> None:
     shared.add_experiment(parser)
     shared.add_output(parser)
     shared.add_trade(parser)
+    parallel.add_strategy(parser)
     shared.add_resume(parser)
 
 

@@ -16,6 +16,10 @@ class TrainingConfig:
       schedule: "simultaneous": every module at each step; "sequential": one
         module after the other, each `num_steps` long, those below frozen;
         "last": the last module alone, on those below as they are.
+      strategy: "none": one device; "mirrored": each batch divided over all
+        GPUs, or logical processors, of this process; "multiworker": over those
+        of several processes, which TF_CONFIG names. A copy of all weights on
+        each, gradients averaged; see `gim_tf.training.replicas`.
       seed: of weights, batches, views and negatives.
       shuffle_buffer: examples held for shuffling.
       log_every: steps between log lines.
@@ -44,6 +48,7 @@ class TrainingConfig:
     learning_rate: float = 2e-4
     epsilon: float = 1e-8
     schedule: Literal["simultaneous", "sequential", "last"] = "simultaneous"
+    strategy: Literal["none", "mirrored", "multiworker"] = "none"
     seed: int = 0
     shuffle_buffer: int = 10_000
     log_every: int = 50

@@ -51,6 +51,8 @@ class TrainingData(NamedTuple):
       shuffle_buffer: records held for shuffling.
       left_out: bound of the hashes of the ids that are never trained on, see
         `gim_tf.data.heldout`; 0: all records are.
+      part: which of `num_parts` equal parts of each batch is read, from 0.
+      num_parts: divides the batch.
     """
 
     files: Sequence[str]
@@ -62,6 +64,8 @@ class TrainingData(NamedTuple):
     seed: int
     shuffle_buffer: int
     left_out: int = 0
+    part: int = 0
+    num_parts: int = 1
 
     @property
     def steps_per_epoch(self) -> int:
@@ -161,6 +165,18 @@ def _epochs(
             .map(lambda index, serialized: (seed[1], index, serialized))
         )
 
+    own = data.batch_size // data.num_parts
+
+    def in_part(examples: tf.data.Dataset) -> tf.data.Dataset:
+        """The examples of this part of each batch, before they are decoded."""
+        if data.num_parts == 1:
+            return examples
+        return examples.filter(
+            lambda seed, index, serialized: (
+                index % data.batch_size // own == data.part
+            )
+        )
+
     def to_view(
         seed: tf.Tensor, index: tf.Tensor, serialized: tf.Tensor
     ) -> Batch:
@@ -170,8 +186,9 @@ def _epochs(
         tf.data.Dataset.from_tensor_slices(seeds)
         .flat_map(in_order)
         .skip(skipped * data.batch_size)
+        .apply(in_part)
         .map(to_view, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(data.batch_size, drop_remainder=True)
+        .batch(own, drop_remainder=True)
         .map(lambda batch: Batch(data.to_grid(batch.x), batch.labels))
         .prefetch(tf.data.AUTOTUNE)
         .with_options(_own_threads())
