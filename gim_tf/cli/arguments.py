@@ -11,6 +11,7 @@ from gim_tf.cli import (
     growing,
     inspecting,
     parallel,
+    planning,
     shared,
     studying,
     verbs,
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     _add_golden_check(added)
     studying.add_study(added)
     benching.add_bench(added)
+    planning.add_plan(added)
     return command
 
 

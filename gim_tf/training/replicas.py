@@ -82,7 +82,9 @@ class Replicas:
     @property
     def count(self) -> int:
         """Replicas in all processes."""
-        return 1 if self.strategy is None else self.strategy.num_replicas_in_sync
+        return (
+            1 if self.strategy is None else self.strategy.num_replicas_in_sync
+        )
 
     @property
     def num_workers(self) -> int:
@@ -149,11 +151,10 @@ class Replicas:
         except _LOST as error:
             if self.num_workers == 1:
                 raise
-            said = (str(error) or type(error).__name__).splitlines()[0]
             raise WorkerLostError(
                 f"Worker {self.worker} of {self.num_workers} has lost another "
-                f"one ({said[:200]}). Start all workers again: they go on from "
-                "the chief's newest checkpoint."
+                f"one ({type(error).__name__}). Start all workers again: they "
+                "go on from the chief's newest checkpoint."
             ) from error
         finally:
             if self._deadline is not None:
@@ -212,7 +213,9 @@ def make_replicas(
 
 
 def _of_cluster(cluster: Cluster, time_limit: float) -> Replicas:
-    others = [a for a in cluster.addresses if a != cluster.addresses[cluster.index]]
+    others = [
+        a for a in cluster.addresses if a != cluster.addresses[cluster.index]
+    ]
     deadline = Deadline(
         time_limit,
         f"Worker {cluster.index} of {len(cluster.addresses)} has waited for "
@@ -238,10 +241,11 @@ def check_division(training: TrainingConfig, replicas: Replicas) -> None:
     """Raises `ConfigError` where batches cannot be divided over replicas."""
     count, batch = replicas.count, training.batch_size
     if batch % count:
+        below = batch // count * count
         raise ConfigError(
             f"training.batch_size must be a multiple of the {count} replicas, "
-            f"received {batch}; set training.batch_size={batch // count * count}"
-            f" or {(batch // count + 1) * count}."
+            f"received {batch}; set it to {below or count} or "
+            f"{below + count}."
         )
     if batch // count % training.recompute_groups:
         raise ConfigError(
