@@ -42,7 +42,7 @@ def add_strategy(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="of multiworker: seconds to wait for another worker, at the "
         "start (reading the data included) and in a step, before this one "
-        "ends with exit code 4; 600 by default",
+        "kills itself, exit code 137; 600 by default",
     )
 
 
@@ -61,11 +61,11 @@ def connect(experiment: Experiment, options: argparse.Namespace) -> Place:
 
     cluster = parse_cluster(os.environ.get("TF_CONFIG"))
     count = len(cluster.addresses)
-    say(f"Worker {cluster.index} of {count} waits for all the others ...")
+    say(f"Worker {cluster.worker} of {count} waits for all the others ...")
     replicas = make_replicas(
         "multiworker", cluster, time_limit=options.worker_timeout
     )
     say(f"  {count} workers, {replicas.count} replicas")
     if not cluster.is_chief:
-        directory = directory / f"worker_{cluster.index}"
+        directory = directory / f"worker_{cluster.worker}"
     return Place(replicas, directory, cluster.is_chief)

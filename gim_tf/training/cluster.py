@@ -1,8 +1,9 @@
 """The workers of a cluster, as the variable TF_CONFIG describes them."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from gim_tf.errors import ConfigError
 
@@ -14,7 +15,8 @@ _EXAMPLE = (
 _JOBS = ("chief", "worker")
 
 
-class Cluster(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Cluster:
     """All workers, and which of them this process is.
 
     Attributes:
@@ -33,7 +35,7 @@ class Cluster(NamedTuple):
         return [a for job in _JOBS for a in self.jobs.get(job, [])]
 
     @property
-    def index(self) -> int:
+    def worker(self) -> int:
         """This worker's place among all; 0: the chief."""
         before = _JOBS.index(self.job)
         return self.task + sum(
@@ -43,7 +45,7 @@ class Cluster(NamedTuple):
     @property
     def is_chief(self) -> bool:
         """Whether this worker writes checkpoints and history."""
-        return self.index == 0
+        return self.worker == 0
 
 
 def parse_cluster(text: str | None) -> Cluster:

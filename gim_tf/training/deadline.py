@@ -1,18 +1,30 @@
 """A limit on how long a process may wait inside TensorFlow for its peers.
 
-A collective operation waits for ever for a peer that is silent but not gone.
-Python cannot interrupt it: the process must end.
+While it waits for a cluster to form, TensorFlow holds Python's lock and
+catches SIGTERM: no thread of the process can end it. Another process does.
 """
 
 import os
+import subprocess
 import sys
-import threading
 
-from gim_tf.errors import WorkerLostError
+# Reads a byte at each sign of life; ends when the pipe is closed.
+_WATCH = """
+import os, select, signal, sys
+seconds, watched, message = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+while select.select([0], [], [], seconds)[0]:
+    if not os.read(0, 4096):
+        sys.exit()
+sys.stderr.write(message)
+sys.stderr.flush()
+os.kill(watched, signal.SIGKILL)
+"""
 
 
 class Deadline:
-    """Ends the process, with `message`, unless it is extended in time.
+    """Kills this process, after `message`, unless it is extended in time.
+
+    It ends as by `kill -9`, with exit code 137 in a shell.
 
     Args:
       seconds: from now, and from each `extend`.
@@ -20,30 +32,23 @@ class Deadline:
     """
 
     def __init__(self, seconds: float, message: str) -> None:
-        self._seconds = seconds
-        self._message = message
-        self._changed = threading.Condition()
-        self._stopped = False
-        threading.Thread(target=self._watch, daemon=True).start()
+        words = [str(seconds), str(os.getpid()), f"gim: error: {message}\n"]
+        self._watch: subprocess.Popen[bytes] | None = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _WATCH, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for this process
+        )
 
     def extend(self) -> None:
         """All is well: the time starts anew."""
-        with self._changed:
-            self._changed.notify()
+        if self._watch is not None and self._watch.stdin is not None:
+            self._watch.stdin.write(b".")
+            self._watch.stdin.flush()
 
     def stop(self) -> None:
         """No limit any more."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify()
-
-    def _watch(self) -> None:
-        with self._changed:
-            while not self._stopped:
-                if not self._changed.wait(self._seconds):
-                    self._end()
-
-    def _end(self) -> None:
-        sys.stderr.write(f"gim: error: {self._message}\n")
-        sys.stderr.flush()
-        os._exit(WorkerLostError.exit_code)
+        if self._watch is not None and self._watch.stdin is not None:
+            self._watch.stdin.close()
+            self._watch.wait()
+            self._watch = None

@@ -9,6 +9,7 @@ the batch, other ones on each.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,7 +78,9 @@ class Replicas:
         self.strategy = strategy
         self._cluster = cluster
         self._deadline = deadline
-        self._summed = tf.function(self._sum, autograph=False)
+        self._summed = tf.function(
+            functools.partial(self._sum, strategy), autograph=False
+        )
 
     @property
     def count(self) -> int:
@@ -94,7 +97,7 @@ class Replicas:
     @property
     def worker(self) -> int:
         """This process's place among them; 0: the chief."""
-        return 0 if self._cluster is None else self._cluster.index
+        return 0 if self._cluster is None else self._cluster.worker
 
     @property
     def is_chief(self) -> bool:
@@ -167,7 +170,9 @@ class Replicas:
             self._deadline.extend()
         return found
 
-    def _sum(self, values: tf.Tensor) -> tf.Tensor:
+    def _sum(
+        self, strategy: tf.distribute.Strategy, values: tf.Tensor
+    ) -> tf.Tensor:
         def summed() -> tf.Tensor:
             context = tf.distribute.get_replica_context()
             is_first = tf.equal(context.replica_id_in_sync_group, first)
@@ -175,8 +180,8 @@ class Replicas:
             return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
         first = self.worker * self.count // self.num_workers
-        results = self.strategy.run(summed)
-        return self.strategy.experimental_local_results(results)[0]
+        results = strategy.run(summed)
+        return strategy.experimental_local_results(results)[0]
 
 
 def make_replicas(
@@ -199,11 +204,7 @@ def make_replicas(
     if kind == "none":
         return Replicas()
     if kind == "mirrored":
-        devices = tf.config.list_logical_devices(
-            "GPU"
-        ) or tf.config.list_logical_devices("CPU")
-        names = [device.name for device in devices]
-        return Replicas(tf.distribute.MirroredStrategy(names))
+        return Replicas(_mirrored())
     if cluster is None:
         raise ConfigError(
             f"Strategy {kind!r} needs the addresses of its workers; set "
@@ -212,13 +213,26 @@ def make_replicas(
     return _of_cluster(cluster, time_limit)
 
 
+@functools.cache
+def _mirrored() -> tf.distribute.Strategy:
+    """The only one of this process.
+
+    A second one numbers its collective operations from the same start, and
+    TensorFlow takes them for the first one's ("shape mismatch in the
+    collective instance").
+    """
+    devices = tf.config.list_logical_devices("GPU")
+    devices = devices or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
 def _of_cluster(cluster: Cluster, time_limit: float) -> Replicas:
     others = [
-        a for a in cluster.addresses if a != cluster.addresses[cluster.index]
+        a for a in cluster.addresses if a != cluster.addresses[cluster.worker]
     ]
     deadline = Deadline(
         time_limit,
-        f"Worker {cluster.index} of {len(cluster.addresses)} has waited for "
+        f"Worker {cluster.worker} of {len(cluster.addresses)} has waited for "
         f"{time_limit:g} s for the others ({', '.join(others)}). Start all "
         "workers again, each with its own TF_CONFIG: they go on from the "
         "chief's newest checkpoint.",

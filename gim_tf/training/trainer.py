@@ -4,7 +4,8 @@ A module's activations are freed before the next module opens its tape, so a
 step needs the backward memory of its largest module, not of their sum.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -53,11 +54,11 @@ class GIMTrainer:
             stack.gim_modules, self.optimizers, strict=True
         ):
             optimizer.build(module.trainable_variables)
-        self._strategy = strategy
+        step: Callable[..., Metrics] = self.train_step
+        if strategy is not None:
+            step = functools.partial(self._step_on_replicas, strategy)
         self.compiled_step = tf.function(
-            self.train_step if strategy is None else self._step_on_replicas,
-            reduce_retracing=True,
-            autograph=False,
+            step, reduce_retracing=True, autograph=False
         )
 
     def train_step(
@@ -107,13 +108,16 @@ class GIMTrainer:
         return metrics
 
     def _step_on_replicas(
-        self, x: tf.Tensor, labels: tf.Tensor, trained: tuple[bool, ...]
+        self,
+        strategy: tf.distribute.Strategy,
+        x: tf.Tensor,
+        labels: tf.Tensor,
+        trained: tuple[bool, ...],
     ) -> Metrics:
         """`train_step` by the replicas of this process, each on its part.
 
         Metrics are means over all replicas, those of other processes too.
         """
-        strategy = self._strategy
 
         def step(x: tf.Tensor, labels: tf.Tensor) -> Metrics:
             return replicas.mean(self.train_step(x, labels, trained))
