@@ -229,7 +229,11 @@ def build_stopping(
     )
 
 
-def build_trainer(experiment: Experiment, stack: GIMStack) -> GIMTrainer:
+def build_trainer(
+    experiment: Experiment,
+    stack: GIMStack,
+    strategy: tf.distribute.Strategy | None = None,
+) -> GIMTrainer:
     """One Adam a module, built before any step is traced."""
     training = experiment.training
     optimizers: list[keras.optimizers.Optimizer] = [
@@ -238,7 +242,7 @@ def build_trainer(experiment: Experiment, stack: GIMStack) -> GIMTrainer:
     ]
     if training.precision == "mixed_float16":
         optimizers = [loss_scaled(optimizer) for optimizer in optimizers]
-    return GIMTrainer(stack, optimizers)
+    return GIMTrainer(stack, optimizers, strategy)
 
 
 def build_phases(experiment: Experiment) -> list[Phase]:

@@ -93,6 +93,12 @@ class StudyError(GimError):
     exit_code = 3
 
 
+class WorkerLostError(GimError):
+    """Another worker did not answer in time; the run can be resumed."""
+
+    exit_code = 4
+
+
 class InterruptedRunError(GimError):
     """SIGTERM or SIGINT arrived; the run was saved and can be resumed.
 
@@ -102,12 +108,6 @@ class InterruptedRunError(GimError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
-
-
-class WorkerLostError(GimError):
-    """A worker of a decoupled run did not answer in time; all are saved."""
-
-    exit_code = 4
 
 
 class WorkerFailedError(GimError):

@@ -11,6 +11,8 @@ from gim_tf.cli import (
     embedding,
     growing,
     inspecting,
+    parallel,
+    planning,
     shared,
     studying,
     verbs,
@@ -52,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     _add_golden_check(added)
     studying.add_study(added)
     benching.add_bench(added)
+    planning.add_plan(added)
     return command
 
 
@@ -97,6 +100,7 @@ def _add_pretrain(added: Any) -> None:
     shared.add_experiment(parser)
     shared.add_output(parser)
     shared.add_trade(parser)
+    parallel.add_strategy(parser)
     shared.add_resume(parser)
     decoupling.add_decoupled(parser)
 

@@ -55,14 +55,6 @@ def add_decoupled(parser: argparse.ArgumentParser) -> None:
         "the data",
     )
     group.add_argument(
-        "--worker-timeout",
-        type=float,
-        default=600.0,
-        metavar="SECONDS",
-        help="without a sign of another worker, after which it is given up; "
-        "longer than training.checkpoint_every steps take; 600 by default",
-    )
-    group.add_argument(
         "--worker-threads",
         type=int,
         default=0,

@@ -13,6 +13,7 @@ _TRAINING = {
     "seed": "seed",
     "batch_size": "batch_size",
     "schedule": "schedule",
+    "strategy": "strategy",
     "precision": "precision",
     "recompute": "recompute_groups",
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gim_tf import config, experiments
-from gim_tf.cli import decoupling
+from gim_tf.cli import decoupling, parallel
 from gim_tf.cli.printing import installed, print_table, say
 from gim_tf.cli.shared import resolved
 from gim_tf.config import Experiment
@@ -60,14 +60,15 @@ def run(options: argparse.Namespace) -> None:
 
 def pretrain(options: argparse.Namespace) -> None:
     """Ingests if need be, and trains."""
+    experiment = resolved(options)
+    place = parallel.connect(experiment, options)
     from gim_tf import jobs
     from gim_tf.data.corpus import read_corpus
     from gim_tf.data.records import record_files
     from gim_tf.training.run_directory import RunDirectory
 
-    experiment = resolved(options)
     workers, task = decoupling.workers(options, experiment)
-    directory = writable(options.output_dir)
+    directory = writable(place.directory)
     if workers is not None and task:
         decoupling.join(workers, task, directory / "training")
         return
@@ -88,7 +89,11 @@ def pretrain(options: argparse.Namespace) -> None:
             resume=options.resume,
             data_fingerprint=facts["fingerprint"],
             workers=workers,
+            replicas=place.replicas,
         )
+        if not place.is_chief:
+            say("Trained. The chief has the run.")
+            return
         run_directory.write_json(_SETTINGS_FILE, config.to_dict(experiment))
     say(f"Trained. Next: {installed('gim')} probe --output-dir {directory}")
 

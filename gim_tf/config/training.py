@@ -18,6 +18,10 @@ class TrainingConfig:
         "last": the last module alone, on those below as they are;
         "decoupled": a worker a module or group of modules, each at its own
         pace; see `gim_tf.training.decoupled`.
+      strategy: "none": one device; "mirrored": each batch divided over all
+        GPUs, or logical processors, of this process; "multiworker": over those
+        of several processes, which TF_CONFIG names. A copy of all weights on
+        each, gradients averaged; see `gim_tf.training.replicas`.
       seed: of weights, batches, views and negatives.
       shuffle_buffer: examples held for shuffling.
       log_every: steps between log lines.
@@ -54,6 +58,7 @@ class TrainingConfig:
     schedule: Literal["simultaneous", "sequential", "last", "decoupled"] = (
         "simultaneous"
     )
+    strategy: Literal["none", "mirrored", "multiworker"] = "none"
     seed: int = 0
     shuffle_buffer: int = 10_000
     log_every: int = 50

@@ -166,6 +166,11 @@ def _check_heldout(training: TrainingConfig) -> None:
         "which training.heldout_every could look at them; set it to 0",
     )
     _require(
+        training.schedule != "decoupled" or training.strategy == "none",
+        "training.schedule 'decoupled' has workers of its own; "
+        f"training.strategy must be 'none', received {training.strategy!r}",
+    )
+    _require(
         training.schedule == "decoupled"
         or training.decoupled_mode == "ordered",
         "training.decoupled_mode is for training.schedule 'decoupled', "

@@ -54,6 +54,8 @@ class TrainingData(NamedTuple):
         `gim_tf.data.heldout`; 0: all records are.
       frame_labels: (one example, its frame labels, the view's seed) -> labels
         [l] of the view; None: the label is the record's own, [].
+      part: which of `num_parts` equal parts of each batch is read, from 0.
+      num_parts: divides the batch.
     """
 
     files: Sequence[str]
@@ -66,6 +68,8 @@ class TrainingData(NamedTuple):
     shuffle_buffer: int
     left_out: int = 0
     frame_labels: FrameLabels | None = None
+    part: int = 0
+    num_parts: int = 1
 
     @property
     def steps_per_epoch(self) -> int:
@@ -165,6 +169,18 @@ def _epochs(
             .map(lambda index, serialized: (seed[1], index, serialized))
         )
 
+    own = data.batch_size // data.num_parts
+
+    def in_part(examples: tf.data.Dataset) -> tf.data.Dataset:
+        """The examples of this part of each batch, before they are decoded."""
+        if data.num_parts == 1:
+            return examples
+        return examples.filter(
+            lambda seed, index, serialized: (
+                index % data.batch_size // own == data.part
+            )
+        )
+
     def to_view(
         seed: tf.Tensor, index: tf.Tensor, serialized: tf.Tensor
     ) -> Batch:
@@ -174,8 +190,9 @@ def _epochs(
         tf.data.Dataset.from_tensor_slices(seeds)
         .flat_map(in_order)
         .skip(skipped * data.batch_size)
+        .apply(in_part)
         .map(to_view, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(data.batch_size, drop_remainder=True)
+        .batch(own, drop_remainder=True)
         .map(lambda batch: Batch(data.to_grid(batch.x), batch.labels))
         .prefetch(tf.data.AUTOTUNE)
         .with_options(_own_threads())

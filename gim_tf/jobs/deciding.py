@@ -18,6 +18,8 @@ _TRADES = ("recompute_groups", "operations_in_turn", "decoupled_queue")
 
 Or, where modules train freely, no more than chance does anyway.
 """
+_PLACES = ("strategy",)
+"""Likewise: how many replicas there are decides, not where they are."""
 
 
 def deciding(experiment: Experiment) -> dict[str, Any]:
@@ -38,6 +40,6 @@ def deciding(experiment: Experiment) -> dict[str, Any]:
     undecided = () if held_out else _HELDOUT_SETTINGS
     if experiment.training.schedule != "decoupled":
         undecided = (*undecided, "decoupled_mode")
-    for name in (*_TRADES, *undecided):
+    for name in (*_TRADES, *_PLACES, *undecided):
         del settings["training"][name]
     return settings

@@ -105,13 +105,27 @@ class NegativeSampler(keras.layers.Layer, abc.ABC):
             "seed": self.seed,
         }
 
+    def _next_seed(self) -> tf.Tensor:
+        """[2] int32, of one draw; each replica of a strategy has its own.
+
+        The generator's state is the same on all replicas, so that one
+        checkpoint has all of it.
+        """
+        seed = tf.cast(self.generator.next(), tf.int32)
+        replica = tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return seed
+        return tf.random.experimental.stateless_fold_in(
+            seed, replica.replica_id_in_sync_group
+        )
+
     def _integers(
         self, shape: Sequence[tf.Tensor], bound: tf.Tensor
     ) -> tf.Tensor:
         """Uniform over 0..bound-1, int32."""
         return tf.random.stateless_uniform(
             shape,
-            seed=tf.cast(self.generator.next(), tf.int32),
+            seed=self._next_seed(),
             minval=0,
             maxval=bound,
             dtype=tf.int32,
@@ -125,7 +139,7 @@ class NegativeSampler(keras.layers.Layer, abc.ABC):
         """
         keys = tf.random.stateless_uniform(
             [self.num_negatives, size],
-            seed=tf.cast(self.generator.next(), tf.int32),
+            seed=self._next_seed(),
             minval=None,
             maxval=None,
             dtype=tf.int32,  # all 32 bits: ties favour low rows, and are rare

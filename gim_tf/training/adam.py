@@ -7,6 +7,9 @@ larger by 1 / sqrt(1 - beta_2^t), 32 times at the first step. The authors'
 framework follows the paper.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -44,3 +47,9 @@ class Adam(keras.optimizers.Adam):
             epsilon=self.epsilon * tf.sqrt(1.0 - beta_2_power),
             grad=gradient,
         )
+
+    def _all_reduce_sum_gradients(
+        self, grads_and_vars: Iterable[tuple[tf.Tensor, Any]]
+    ) -> list[tuple[tf.Tensor, Any]]:
+        """Keras sums over replicas here; the trainer has averaged already."""
+        return list(grads_and_vars)

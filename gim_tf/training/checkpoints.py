@@ -36,6 +36,9 @@ class RunCheckpoints:
       stopping: saved too, if there is one.
       keep: newest checkpoints that are kept; at least 2, so that a damaged
         one has one before it.
+
+    Attributes:
+      variables: all that is saved, but the step.
     """
 
     def __init__(
@@ -52,11 +55,12 @@ class RunCheckpoints:
         self.keep = keep
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         more = {} if stopping is None else {"stopping": stopping.state}
+        self.variables = [] if stopping is None else stopping.variables
         self._checkpoint = tf.train.Checkpoint(
             step=self._step,
             **more,
             **{
-                name: _tracked(module.variables)
+                name: self._tracked(module.variables)
                 for name, module in zip(
                     trainer.stack.module_names,
                     trainer.stack.gim_modules,
@@ -64,7 +68,7 @@ class RunCheckpoints:
                 )
             },
             **{
-                name.replace("module", "optimizer"): _tracked(
+                name.replace("module", "optimizer"): self._tracked(
                     [
                         variable
                         for variable in optimizer.variables
@@ -157,6 +161,14 @@ class RunCheckpoints:
             ) from error
         return int(self._step.numpy())
 
+    def _tracked(self, variables: Sequence[Any]) -> tf.train.Checkpoint:
+        """Keras variables by position, seed generators' states included."""
+        values = [variable.value for variable in variables]
+        self.variables.extend(values)
+        return tf.train.Checkpoint(
+            **{f"v{i:03d}": value for i, value in enumerate(values)}
+        )
+
     def _entries(self) -> list[Path]:
         if not self.directory.is_dir():
             return []
@@ -169,13 +181,6 @@ class RunCheckpoints:
             path.unlink(missing_ok=True)
         partial = self.directory / f"ckpt-{step}_temp"
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _tracked(variables: Sequence[Any]) -> tf.train.Checkpoint:
-    """Keras variables by position, seed generators' states included."""
-    return tf.train.Checkpoint(
-        **{f"v{i:03d}": v.value for i, v in enumerate(variables)}
-    )
 
 
 def _first_line(error: Exception) -> str:

@@ -22,6 +22,7 @@ from gim_tf.training import monitors
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.heldout import LOSS, HeldOut
 from gim_tf.training.interrupts import Interrupts, StopWaiting
+from gim_tf.training.replicas import Replicas
 from gim_tf.training.schedules import (
     Phase,
     phase_ends,
@@ -105,6 +106,7 @@ def train_on(
     on_log: Callable[[LogLine], None],
     heldout: HeldOut | None = None,
     stopping: EarlyStopping | None = None,
+    replicas: Replicas | None = None,
 ) -> None:
     """Trains from `start_step` to the end of the schedule.
 
@@ -124,12 +126,16 @@ def train_on(
         the names of those that ended with it, if any.
       heldout: evaluated every so often and at the end of each phase.
       stopping: in the state of `start_step`; told of each evaluation.
+      replicas: of the trainer; None: one device. Of several processes all
+        call this, in the same state; only the chief logs and saves.
 
     Raises:
       TrainingError: a loss or gradient is not finite; nothing is saved.
-      InterruptedRunError: SIGTERM or SIGINT; saved at the step's end.
+      InterruptedRunError: SIGTERM or SIGINT, to any of the processes; saved
+        at the step's end.
       WorkerLostError: from `flow`; saved likewise.
     """
+    replicas = replicas or Replicas()
     phases = _phases(settings, stopping)
     batches = _Timed(flow.batches)
     window = _Window(flow.batch_size)
@@ -158,16 +164,22 @@ def train_on(
             if heldout is not None and (
                 step % heldout.every == 0 or step in phase_ends(phases)
             ):
-                evaluated = _evaluated(heldout, stopping, trained, step)
+                evaluated = _evaluated(
+                    heldout, stopping, trained, step, replicas
+                )
                 phases = _phases(settings, stopping)
             is_last = step == total_steps(phases)
-            if is_last or evaluated or step % settings.log_every == 0:
+            logs = is_last or evaluated or step % settings.log_every == 0
+            if logs and replicas.is_chief:
                 on_log(_log_line(step, window, measure, batch, evaluated))
                 window = _Window(flow.batch_size)
             if flow.on_output is not None:
                 flow.on_output(step, z, batch.labels)
-            stop = flow.interrupts.received
-            if is_last or stop or step % settings.checkpoint_every == 0:
+            stop = _first_signal(
+                replicas.gathered(flow.interrupts.received or 0)
+            )
+            saves = is_last or stop or step % settings.checkpoint_every == 0
+            if saves and replicas.is_chief:
                 checkpoints.save(step)
             if stop:
                 raise _interrupted(stop, step)
@@ -221,6 +233,11 @@ def _advanced(
     return trainer.compiled_advance(batch.x, batch.labels, trained)
 
 
+def _first_signal(received: list[int]) -> int | None:
+    """What one of the processes was sent, if any was."""
+    return next((number for number in received if number), None)
+
+
 def _phases(
     settings: LoopSettings, stopping: EarlyStopping | None
 ) -> list[Phase]:
@@ -235,12 +252,19 @@ def _evaluated(
     stopping: EarlyStopping | None,
     trained: tuple[bool, ...],
     step: int,
+    replicas: Replicas,
 ) -> LogLine:
     """What an evaluation adds to the log line."""
     found: LogLine = dict(heldout(trained))
     if stopping is None:
         return found
-    losses = {name: values[LOSS] for name, values in found.items()}
+    # The chief's, lest processes that differ in a digit part ways.
+    agreed = replicas.from_chief(
+        np.array([values[LOSS] for values in found.values()], np.float64)
+    )
+    losses = {
+        name: float(loss) for name, loss in zip(found, agreed, strict=True)
+    }
     stopped = stopping.update(losses, step)
     for name in stopped:
         best = stopping.watches()[name]

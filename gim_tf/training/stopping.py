@@ -85,6 +85,12 @@ class EarlyStopping:
         """All that must be saved."""
         return tf.train.Checkpoint(watches=self._watches, best=self._best)
 
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The same, as a list of their own."""
+        best = [kept for module in self._best.values() for kept in module]
+        return [*self._watches.values(), *best]
+
     def watches(self) -> dict[str, Watch]:
         """What is remembered, by module."""
         found = {}

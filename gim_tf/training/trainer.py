@@ -4,13 +4,15 @@ A module's activations are freed before the next module opens its tape, so a
 step needs the backward memory of its largest module, not of their sum.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
 from gim_tf.module import GIMModule, ModuleOutput
 from gim_tf.stack import GIMStack
+from gim_tf.training import replicas
 from gim_tf.training.precision import gradient_norm
 
 Metrics = dict[str, dict[str, tf.Tensor]]
@@ -26,6 +28,10 @@ class GIMTrainer:
       stack: built.
       optimizers: one a module; built here, since they reject variables that
         they meet later.
+      strategy: in whose scope the stack was built, and this is: each of its
+        replicas trains on a part of the batch, see
+        `gim_tf.training.replicas`; None: one device. The optimizers must not
+        sum gradients over replicas themselves (`gim_tf.training.adam`).
 
     Raises:
       ValueError: not one optimizer a module.
@@ -35,6 +41,7 @@ class GIMTrainer:
         self,
         stack: GIMStack,
         optimizers: Sequence[keras.optimizers.Optimizer],
+        strategy: tf.distribute.Strategy | None = None,
     ) -> None:
         if len(optimizers) != len(stack.gim_modules):
             raise ValueError(
@@ -47,8 +54,11 @@ class GIMTrainer:
             stack.gim_modules, self.optimizers, strict=True
         ):
             optimizer.build(module.trainable_variables)
+        step: Callable[..., Metrics] = self.train_step
+        if strategy is not None:
+            step = functools.partial(self._step_on_replicas, strategy)
         self.compiled_step = tf.function(
-            self.train_step, reduce_retracing=True, autograph=False
+            step, reduce_retracing=True, autograph=False
         )
         self.compiled_advance = tf.function(
             self.advance, reduce_retracing=True, autograph=False
@@ -103,6 +113,7 @@ class GIMTrainer:
             with tf.name_scope(f"{name}_backward"):  # for profiles
                 gradients = tape.gradient(loss, module.trainable_variables)
             with tf.name_scope(f"{name}_update"):
+                gradients = replicas.mean(gradients)
                 norm = gradient_norm(optimizer, gradients)
                 x = self._update(module, optimizer, gradients, output.z)
             metrics[name] = {
@@ -111,6 +122,27 @@ class GIMTrainer:
                 **output.metrics,
             }
         return metrics, x
+
+    def _step_on_replicas(
+        self,
+        strategy: tf.distribute.Strategy,
+        x: tf.Tensor,
+        labels: tf.Tensor,
+        trained: tuple[bool, ...],
+    ) -> Metrics:
+        """`train_step` by the replicas of this process, each on its part.
+
+        Metrics are means over all replicas, those of other processes too.
+        """
+
+        def step(x: tf.Tensor, labels: tf.Tensor) -> Metrics:
+            return replicas.mean(self.train_step(x, labels, trained))
+
+        parts = [replicas.parts(strategy, value) for value in (x, labels)]
+        metrics = strategy.run(step, args=tuple(parts))
+        return tf.nest.map_structure(
+            lambda value: strategy.experimental_local_results(value)[0], metrics
+        )
 
     def _update(
         self,

@@ -1,0 +1,54 @@
+"""A limit on how long a process may wait inside TensorFlow for its peers.
+
+While it waits for a cluster to form, TensorFlow holds Python's lock and
+catches SIGTERM: no thread of the process can end it. Another process does.
+"""
+
+import os
+import subprocess
+import sys
+
+# Reads a byte at each sign of life; ends when the pipe is closed.
+_WATCH = """
+import os, select, signal, sys
+seconds, watched, message = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+while select.select([0], [], [], seconds)[0]:
+    if not os.read(0, 4096):
+        sys.exit()
+sys.stderr.write(message)
+sys.stderr.flush()
+os.kill(watched, signal.SIGKILL)
+"""
+
+
+class Deadline:
+    """Kills this process, after `message`, unless it is extended in time.
+
+    It ends as by `kill -9`, with exit code 137 in a shell.
+
+    Args:
+      seconds: from now, and from each `extend`.
+      message: one line, written to standard error.
+    """
+
+    def __init__(self, seconds: float, message: str) -> None:
+        words = [str(seconds), str(os.getpid()), f"gim: error: {message}\n"]
+        self._watch: subprocess.Popen[bytes] | None = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _WATCH, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for this process
+        )
+
+    def extend(self) -> None:
+        """All is well: the time starts anew."""
+        if self._watch is not None and self._watch.stdin is not None:
+            self._watch.stdin.write(b".")
+            self._watch.stdin.flush()
+
+    def stop(self) -> None:
+        """No limit any more."""
+        if self._watch is not None and self._watch.stdin is not None:
+            self._watch.stdin.close()
+            self._watch.wait()
+            self._watch = None

@@ -1,0 +1,248 @@
+"""Two logical processors train together: a process of its own, and JSON.
+
+Logical devices must be there before TensorFlow does anything: see
+`tests/test_replicas.py`, which runs this file and reads what it prints.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from conftest import TINY, write_noise_records
+
+from gim_tf import build, config, experiments, jobs
+from gim_tf.data.records import record_files
+from gim_tf.errors import CheckpointError, ConfigError
+from gim_tf.losses.negatives import UniformNegatives
+from gim_tf.training.checkpoints import RunCheckpoints
+from gim_tf.training.replicas import Replicas, make_replicas
+
+DEVICES = 2
+BATCH = 8
+
+
+class NegativesOfAPart(UniformNegatives):
+    """The targets of the other examples of the anchor's half of the batch.
+
+    A function of the places alone: the same on one device and on two.
+    """
+
+    def _negatives(self, span, offsets):
+        return [self._of_step(span, offset) for offset in offsets]
+
+    def _of_step(self, span, offset):
+        part = BATCH // DEVICES
+        example, time, lane, other = tf.meshgrid(
+            *map(tf.range, [*span.anchors(offset), self.num_negatives]),
+            indexing="ij",
+        )
+        among = example % part
+        chosen = example - among + (among + 1 + other) % part
+        chosen %= span.batch  # of 1, where the layers are built
+        row = (time + offset + other) % (span.time - offset) + offset
+        return (chosen * span.time + row) * span.lanes + lane
+
+
+def experiment(name, *more):
+    settings = [
+        setting
+        for setting in (*TINY, *more)
+        if "supervised" not in name or "objective" not in setting
+    ]
+    return config.resolve(experiments.get(name), settings)
+
+
+def trainer(made, replicas, sampler=None):
+    with replicas.scope():
+        stack = build.build_stack(
+            made, sampler, precision=made.training.precision
+        )
+        return build.build_trainer(made, stack, replicas.strategy)
+
+
+def batches(count):
+    generator = np.random.default_rng(0)
+    for _ in range(count):
+        x = generator.normal(size=(BATCH, 7, 7, 8, 8, 1)).astype(np.float32)
+        yield tf.constant(x), tf.constant(generator.integers(0, 10, BATCH))
+
+
+def trained(made, replicas, data, sampler=None):
+    """Metrics of each step, and the trainer."""
+    found = trainer(made, replicas, sampler)
+    flags = (True,) * len(found.stack.gim_modules)
+    steps = [found.compiled_step(*batch, flags) for batch in data]
+    return steps, found
+
+
+def difference(name, replicas, *more, sampler=None):
+    """Largest of weights and of metrics between one device and two."""
+    made = experiment(name, *more)
+    one, two = (
+        trained(made, how, batches(4), sampler)
+        for how in (Replicas(), replicas)
+    )
+    values = [
+        [
+            *(v.numpy() for v in found.stack.trainable_variables),
+            *tf.nest.map_structure(np.asarray, tf.nest.flatten(steps)),
+        ]
+        for steps, found in (one, two)
+    ]
+    moved = trainer(made, Replicas()).stack.trainable_variables
+    return {
+        "difference": max(
+            float(np.abs(a - b).max()) for a, b in zip(*values, strict=True)
+        ),
+        "moved": max(
+            float(np.abs(a.numpy() - b).max())
+            for a, b in zip(moved, values[0], strict=False)
+        ),
+        "copies_equal": copies_equal(two[1]),
+    }
+
+
+def copies_equal(found):
+    """Whether all replicas hold the same weights, moments and states."""
+    variables = [
+        *found.stack.variables,
+        *(v for o in found.optimizers for v in o.variables),
+    ]
+    return all(
+        np.array_equal(copy.numpy(), variable.value.values[0].numpy())
+        for variable in variables
+        for copy in variable.value.values
+    )
+
+
+def info_nce(replicas, directory):
+    """Negatives of each replica, losses on one batch, and a restored run."""
+    made = experiment("fashion_mnist_gim", "training.learning_rate=0.01")
+    (batch,) = batches(1)
+    steps, found = trained(made, replicas, [batch] * 25)
+    losses = [float(step["module_1"]["loss"]) for step in steps]
+    RunCheckpoints(directory, found).save(25)
+    again = trainer(made, replicas)
+    RunCheckpoints(directory, again).restore_latest()
+    alone = trainer(made, Replicas())
+    RunCheckpoints(directory, alone).restore_latest()
+    drawn = [draws(some, replicas) for some in (found, again)]
+    return {
+        "first": losses[0],
+        "last": losses[-1],
+        "copies_equal": copies_equal(found),
+        "draws_differ": not np.array_equal(*drawn[0]),
+        "draws_restored": np.array_equal(drawn[0], drawn[1]),
+        "restored_on_one_device": all(
+            np.array_equal(a.numpy(), b.numpy())
+            for a, b in zip(
+                found.stack.trainable_variables,
+                alone.stack.trainable_variables,
+                strict=True,
+            )
+        ),
+    }
+
+
+def draws(found, replicas):
+    """The next negatives of each replica."""
+    sampler = found.stack.gim_modules[0].objective.sampler
+    run = tf.function(
+        lambda: replicas.strategy.run(
+            lambda: sampler.draw(tf.constant([4, 7, 7]), None, [1]).negatives[0]
+        ),
+        autograph=False,
+    )
+    results = replicas.strategy.experimental_local_results(run())
+    return [value.numpy() for value in results]
+
+
+def job(directory):
+    """`jobs.pretrain` in one part, and in two; what it refuses."""
+    records = write_noise_records(directory / "records")
+    settings = ("training.strategy=mirrored", "training.num_steps=4")
+    made = experiment("fashion_mnist_gim", *settings)
+
+    def pretrain(made, name):
+        return jobs.pretrain(
+            made,
+            record_files(records, "train"),
+            directory / name,
+            tensorboard_dir=directory / name / "tensorboard",
+        )
+
+    pretrain(made, "whole")
+    pretrain(made, "parts")
+    for path in (directory / "parts").glob("ckpt-4*"):
+        path.unlink()
+    pretrain(made, "parts")
+    return {
+        "resumed_equal": np.array_equal(*map(saved, sorted_runs(directory))),
+        "refused": [
+            refusal(lambda: pretrain(other, name))
+            for other, name in (
+                (experiment("fashion_mnist_gim", settings[1]), "whole"),
+                (
+                    experiment(
+                        "fashion_mnist_gim",
+                        settings[0],
+                        "training.batch_size=9",
+                    ),
+                    "new",
+                ),
+            )
+        ],
+    }
+
+
+def sorted_runs(directory):
+    return [directory / "parts", directory / "whole"]
+
+
+def saved(directory):
+    """All that the last checkpoint holds, as one array."""
+    reader = tf.train.load_checkpoint(str(directory / "ckpt-4"))
+    names = sorted(reader.get_variable_to_shape_map())
+    values = [
+        np.ravel(reader.get_tensor(name)).astype(np.float64)
+        for name in names
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+    ]
+    return np.concatenate(values)
+
+
+def refusal(call):
+    try:
+        call()
+    except (CheckpointError, ConfigError) as error:
+        return str(error)
+    return ""
+
+
+def main():
+    directory = Path(sys.argv[1])
+    processor = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        processor, [tf.config.LogicalDeviceConfiguration()] * DEVICES
+    )
+    replicas = make_replicas("mirrored")
+    found = {
+        "replicas": replicas.count,
+        "supervised": difference("fashion_mnist_greedy_supervised", replicas),
+        "info_nce": difference(
+            "fashion_mnist_gim",
+            replicas,
+            "training.recompute_groups=2",
+            "stack.objective.num_negatives=3",
+            sampler=NegativesOfAPart,
+        ),
+        "trained": info_nce(replicas, directory / "run"),
+        "job": job(directory),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
