@@ -69,6 +69,10 @@ class DeadlineError(ServingError, TimeoutError):
     """The answer did not come in time."""
 
 
+class CloudError(GimError):
+    """A cloud service could not be asked, or refused."""
+
+
 class GoldenError(GimError, ValueError):
     """A golden set that cannot be read, or a case that is not met."""
 

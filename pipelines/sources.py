@@ -92,6 +92,9 @@ TRAINING_SOURCES = (
     "data/spectra.py",
     *_EXPORT,
     "jobs/exporting.py",
+    "pipelines/job_environment.py",
+    "pipelines/mounts.py",
+    "pipelines/staging.py",
     "pipelines/trainer_module.py",
 )
 PROBE_SOURCES = (

@@ -7,6 +7,7 @@ from typing import Any
 from gim_tf import __version__
 from gim_tf.cli import (
     benching,
+    clouding,
     embedding,
     growing,
     inspecting,
@@ -63,9 +64,11 @@ def _add_run(added: Any) -> None:
         "gim run --experiment fashion_mnist_gim --output-dir outputs/first",
         "gim run --experiment stl10_gim --data stl10_binary/ "
         "--output-dir outputs/stl10",
+        "gim run --experiment fashion_mnist_gim --runner vertex --project P "
+        "--region R --image IMAGE --pipeline-root gs://BUCKET/gim --dry-run",
     )
     shared.add_experiment(parser)
-    shared.add_output(parser)
+    shared.add_output(parser, required=False)
     shared.add_trade(parser)
     shared.add_beam_args(parser)
     parser.add_argument(
@@ -80,6 +83,7 @@ def _add_run(added: Any) -> None:
         "the model is blessed: DIR/embeddings.parquet",
     )
     shared.add_resume(parser)
+    clouding.add_vertex(parser)
 
 
 def _add_pretrain(added: Any) -> None:

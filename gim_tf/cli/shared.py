@@ -111,12 +111,14 @@ def add_set(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
+def add_output(
+    parser: argparse.ArgumentParser, *, required: bool = True
+) -> None:
     """`--output-dir`."""
     parser.add_argument(
         "--output-dir",
         type=Path,
-        required=True,
+        required=required,
         metavar="DIR",
         help="all files of the run; continued if it exists",
     )
