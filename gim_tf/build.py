@@ -227,7 +227,7 @@ def build_trainer(experiment: Experiment, stack: GIMStack) -> GIMTrainer:
     ]
     if training.precision == "mixed_float16":
         optimizers = [loss_scaled(optimizer) for optimizer in optimizers]
-    return GIMTrainer(stack, optimizers)
+    return GIMTrainer(stack, optimizers, jit_compile=training.jit_compile)
 
 
 def build_phases(experiment: Experiment) -> list[Phase]:

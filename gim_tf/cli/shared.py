@@ -15,6 +15,7 @@ _TRAINING = {
     "schedule": "schedule",
     "precision": "precision",
     "recompute": "recompute_groups",
+    "xla": "jit_compile",
 }
 
 
@@ -81,6 +82,13 @@ def add_trade(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="compute a module's activations twice instead of keeping them, "
         "in N groups of a batch, same as --set training.recompute_groups=N",
+    )
+    parser.add_argument(
+        "--xla",
+        action="store_const",
+        const=True,
+        help="let XLA compile each module's part of a step, same as --set "
+        "training.jit_compile=true",
     )
 
 

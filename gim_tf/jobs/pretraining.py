@@ -24,7 +24,7 @@ from gim_tf.training.loop import LogLine, LoopSettings, train
 from gim_tf.training.run_directory import RunDirectory
 from gim_tf.training.stopping import EarlyStopping
 from gim_tf.training.summaries import ScalarWriter
-from gim_tf.training.threads import run_operations_in_turn
+from gim_tf.training.threads import grow_gpu_memory, run_operations_in_turn
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _HELDOUT_SETTINGS = (
     "min_delta",
 )
 """Of `TrainingConfig`: without the first, the others decide nothing."""
-_MEMORY_SETTINGS = ("recompute_groups", "operations_in_turn")
+_MEMORY_SETTINGS = ("recompute_groups", "operations_in_turn", "jit_compile")
 """Of `TrainingConfig`: they change weights by rounding only."""
 
 
@@ -76,6 +76,7 @@ def pretrain(
       TrainingError: a loss or gradient is not finite.
       InterruptedRunError: SIGTERM or SIGINT; saved.
     """
+    grow_gpu_memory()
     if experiment.training.operations_in_turn:
         run_operations_in_turn()
     run = RunDirectory(run_dir)

@@ -13,6 +13,7 @@ from gim_tf.inspection import model_card, projector, tensorboard
 from gim_tf.jobs.probed import by_task
 from gim_tf.jobs.probing_examples import probe_examples
 from gim_tf.jobs.probing_sequences import probe_sequences
+from gim_tf.training.threads import grow_gpu_memory
 
 _KINDS = {ProbeConfig: probe_examples, SequenceProbeConfig: probe_sequences}
 
@@ -48,6 +49,7 @@ def probe(
       DataError: a split without labels.
       ExportError: the export is missing or altered.
     """
+    grow_gpu_memory()
     encoder, manifest = load_encoder(model_dir), read_manifest(model_dir)
     probed = _KINDS[type(experiment.probe)](
         experiment, encoder, train_files, test_files

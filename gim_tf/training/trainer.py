@@ -4,7 +4,8 @@ A module's activations are freed before the next module opens its tape, so a
 step needs the backward memory of its largest module, not of their sum.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,6 +15,7 @@ from gim_tf.stack import GIMStack
 from gim_tf.training.precision import gradient_norm
 
 Metrics = dict[str, dict[str, tf.Tensor]]
+_Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]]
 
 
 class GIMTrainer:
@@ -26,6 +28,9 @@ class GIMTrainer:
       stack: built.
       optimizers: one a module; built here, since they reject variables that
         they meet later.
+      jit_compile: let XLA compile each module's forward pass, backward pass
+        and update to one program, so that modules still run one after the
+        other; weights differ by rounding.
 
     Raises:
       ValueError: not one optimizer a module.
@@ -35,6 +40,8 @@ class GIMTrainer:
         self,
         stack: GIMStack,
         optimizers: Sequence[keras.optimizers.Optimizer],
+        *,
+        jit_compile: bool = False,
     ) -> None:
         if len(optimizers) != len(stack.gim_modules):
             raise ValueError(
@@ -47,6 +54,19 @@ class GIMTrainer:
             stack.gim_modules, self.optimizers, strict=True
         ):
             optimizer.build(module.trainable_variables)
+        self._steps = [
+            _compiled(step) if jit_compile else step
+            for step in map(
+                self._module_step,
+                stack.module_names,
+                stack.gim_modules,
+                self.optimizers,
+            )
+        ]
+        self._encodes = [
+            _compiled(module.encode) if jit_compile else module.encode
+            for module in stack.gim_modules
+        ]
         self.compiled_step = tf.function(
             self.train_step, reduce_retracing=True, autograph=False
         )
@@ -71,16 +91,30 @@ class GIMTrainer:
         """
         metrics: Metrics = {}
         last = max(i for i, is_trained in enumerate(trained) if is_trained)
-        for name, module, optimizer, is_trained in zip(
+        for name, step, encode, is_trained in zip(
             self.stack.module_names[: last + 1],
-            self.stack.gim_modules,
-            self.optimizers,
+            self._steps,
+            self._encodes,
             trained,
             strict=False,
         ):
-            if not is_trained:
-                x = module.encode(x)
-                continue
+            if is_trained:
+                x, metrics[name] = step(x, labels)
+            else:
+                x = encode(x)
+        return metrics
+
+    def _module_step(
+        self,
+        name: str,
+        module: GIMModule,
+        optimizer: keras.optimizers.Optimizer,
+    ) -> _Step:
+        """One module's part of a step: its output, and its metrics."""
+
+        def step(
+            x: tf.Tensor, labels: tf.Tensor
+        ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
             with tf.GradientTape() as tape:
                 output: ModuleOutput = module(x, labels, training=True)
                 loss = optimizer.scale_loss(output.loss)
@@ -88,13 +122,14 @@ class GIMTrainer:
                 gradients = tape.gradient(loss, module.trainable_variables)
             with tf.name_scope(f"{name}_update"):
                 norm = gradient_norm(optimizer, gradients)
-                x = self._update(module, optimizer, gradients, output.z)
-            metrics[name] = {
+                z = self._update(module, optimizer, gradients, output.z)
+            return z, {
                 "loss": output.loss,
                 "gradient_norm": norm,
                 **output.metrics,
             }
-        return metrics
+
+        return step
 
     def _update(
         self,
@@ -111,3 +146,9 @@ class GIMTrainer:
         optimizer.apply(gradients, module.trainable_variables)
         with tf.control_dependencies(gradients):
             return tf.identity(z)
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return tf.function(
+        function, jit_compile=True, autograph=False, reduce_retracing=True
+    )
