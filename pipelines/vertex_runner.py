@@ -8,15 +8,11 @@ Artifacts lie below the pipeline root and are copied to and from the machines
 read and written below /gcs, where Vertex AI mounts buckets.
 """
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from google.api_core import exceptions as api_exceptions
-from google.auth import exceptions as auth_exceptions
 from google.cloud.aiplatform_v1.types import CustomJobSpec
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx import v1 as tfx
@@ -25,7 +21,7 @@ from tfx.dsl.components.base.base_component import BaseComponent
 
 from gim_tf import config
 from gim_tf.data.sources import open_source
-from gim_tf.errors import CloudError, ConfigError
+from gim_tf.errors import ConfigError, cloud_errors
 from pipelines import secrecy
 from pipelines.mounts import mounted
 from pipelines.pipeline import create_pipeline
@@ -157,29 +153,6 @@ def fingerprint(data: config.DataConfig, version: str) -> str:
     return open_source(data).fingerprint()
 
 
-@contextlib.contextmanager
-def cloud_errors() -> Iterator[None]:
-    """Raises a `CloudError` for what Google's libraries raise."""
-    try:
-        yield
-    except auth_exceptions.DefaultCredentialsError as error:
-        raise CloudError(
-            "No Application Default Credentials were found; run `gcloud auth "
-            "application-default login`, or use a machine with a service "
-            "account."
-        ) from error
-    except auth_exceptions.GoogleAuthError as error:
-        raise CloudError(
-            f"The credentials were not accepted: {_line(error)}. Run `gcloud "
-            "auth application-default login` again."
-        ) from error
-    except api_exceptions.GoogleAPIError as error:
-        raise CloudError(
-            f"The cloud refused a call: {_line(error)}. Look at the project, "
-            "the region and the account's roles."
-        ) from error
-
-
 def _check_job(vertex: Vertex) -> None:
     """Raises `ConfigError` for a training job that Vertex AI does not know."""
     job = vertex.training_job("job", "gs://bucket/base")
@@ -187,14 +160,9 @@ def _check_job(vertex: Vertex) -> None:
         CustomJobSpec(job["job_spec"])
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
-            f"Vertex AI knows no such training job: {_line(error)}. Look at "
+            f"Vertex AI knows no such training job: {error}. Look at "
             "--accelerator and --machine-type."
         ) from error
-
-
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")
 
 
 def _schema_dir(root: str) -> str:

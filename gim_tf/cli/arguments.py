@@ -8,6 +8,7 @@ from gim_tf import __version__
 from gim_tf.cli import (
     benching,
     clouding,
+    deploying,
     embedding,
     growing,
     inspecting,
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     inspecting.add_neurons(added)
     _add_serve(added)
     _add_serve_check(added)
+    deploying.add_deploy(added)
     _add_import_weights(added)
     _add_export_weights(added)
     _add_golden_check(added)
