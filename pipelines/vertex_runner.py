@@ -57,13 +57,23 @@ def compile_pipeline(
       ConfigError: `root` is no bucket's folder, or the file would hold a key.
     """
     _check_job(vertex)
+    options = dataclasses.replace(options or Options(), baseline="latest")
+    # All that the file is made of.
+    secrecy.check_texts(
+        [
+            config.to_json(experiment),
+            json.dumps(dataclasses.asdict(vertex)),
+            json.dumps(dataclasses.asdict(options)),
+            root,
+            data_fingerprint,
+        ]
+    )
     experiment = as_mounted(experiment)
     places = vertex_places(
         root,
         name=experiment.name,
         schema_file=schema_path(experiment.data, _schema_dir(root)),
     )
-    options = dataclasses.replace(options or Options(), baseline="latest")
     pipeline = create_pipeline(
         experiment,
         places,
@@ -87,10 +97,7 @@ def compile_pipeline(
         output_dir=str(output_file.parent),
         output_filename=output_file.name,
     )
-    job = runner.run(pipeline, write_out=False)
-    secrecy.check_texts([json.dumps(job)])
-    runner.run(pipeline, write_out=True)
-    return json.loads(output_file.read_text())
+    return runner.run(pipeline, write_out=True)
 
 
 def submit(
@@ -167,3 +174,9 @@ def _check_job(vertex: Vertex) -> None:
 
 def _schema_dir(root: str) -> str:
     return f"{root.rstrip('/')}/schema"
+
+
+if __name__ == "__main__":
+    from pipelines.tfx_command import main
+
+    main()
