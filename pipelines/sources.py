@@ -117,6 +117,7 @@ READER_SOURCES = (
     *_EXPORT,
     "jobs/exporting_flac.py",
     "pipelines/components.py",
+    "pipelines/staging.py",
     # Of the Evaluator, whose own key does not see it but sees a new model.
     "pipelines/evaluator_module.py",
 )
@@ -125,6 +126,7 @@ PUSH_SOURCES = (
     "export/manifest.py",
     "pipelines/components.py",
     "pipelines/pusher.py",
+    "pipelines/staging.py",
 )
 REPORT_SOURCES = (
     "config",
@@ -138,6 +140,7 @@ REPORT_SOURCES = (
     "jobs/reporting.py",
     "pipelines/components.py",
     "pipelines/evaluation.py",
+    "pipelines/staging.py",
     "probes/linear_probe.py",
 )
 

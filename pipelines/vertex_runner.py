@@ -57,7 +57,10 @@ def compile_pipeline(
       ConfigError: `root` is no bucket's folder, or the file would hold a key.
     """
     _check_job(vertex)
-    options = dataclasses.replace(options or Options(), baseline="latest")
+    options = options or Options()
+    options = dataclasses.replace(
+        options, baseline="latest", resume=mounted(options.resume)
+    )
     # All that the file is made of.
     secrecy.check_texts(
         [

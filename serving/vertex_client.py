@@ -114,9 +114,14 @@ def _dtypes(tensors: Any) -> dict[str, Any]:
 
 
 def _authorized() -> Any:
-    import google.auth
-    from google.auth.transport.requests import AuthorizedSession
-
+    try:
+        import google.auth
+        from google.auth.transport.requests import AuthorizedSession
+    except ImportError as error:
+        raise ConfigError(
+            "A client of Vertex AI needs google-auth, which is not installed; "
+            "install it, or gim_tf[pipelines]."
+        ) from error
     with cloud_errors():
         credentials, _ = google.auth.default(scopes=[_SCOPE])
     return AuthorizedSession(credentials)

@@ -122,7 +122,13 @@ def deploy(
       ExportError: see `calls`.
     """
     _, upload, at, to = calls(wanted)
-    from google.cloud import aiplatform
+    try:
+        from google.cloud import aiplatform
+    except ImportError as error:
+        raise ConfigError(
+            "gim deploy needs google-cloud-aiplatform, which is not installed; "
+            "install it, or gim_tf[pipelines]."
+        ) from error
 
     with cloud_errors():
         aiplatform.init(project=wanted.project, location=wanted.region)

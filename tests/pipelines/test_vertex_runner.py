@@ -122,17 +122,32 @@ def test_no_secret_is_in_it_and_no_local_path(compiled):
 
 def test_training_is_a_custom_job_of_vertex(compiled):
     from google.cloud.aiplatform_v1.types import CustomJob
+    from tfx.extensions.google_cloud_ai_platform import training_clients
 
     custom = json.loads(
         parameter(compiled[0]["sound"], "Trainer", "custom_config")
     )
     job = custom["ai_platform_training_args"]
     assert job.pop("project") == "my-project"
-    spec = CustomJob(job).job_spec
+    # The job as TFX's Trainer makes it, on the way to its client.
+    client = object.__new__(training_clients.VertexJobClient)
+    made = client.create_training_job(
+        {},
+        {},
+        {"custom_config": json.dumps(custom)},
+        "tfx.components.trainer.executor.GenericExecutor",
+        job,
+        None,
+        {},
+    )
+    spec = CustomJob(made).job_spec
     (pool,) = spec.worker_pool_specs
     assert pool.machine_spec.accelerator_type.name == "NVIDIA_TESLA_T4"
     assert pool.machine_spec.accelerator_count == 2
     assert pool.container_spec.image_uri == IMAGE
+    command = list(pool.container_spec.command)
+    assert command[:3] == ["python", "-m", "tfx.scripts.run_executor"]
+    assert "GenericExecutor" in command[4]
     assert spec.scheduling.strategy.name == "SPOT"
     base = spec.base_output_directory.output_uri_prefix
     assert custom["run_dir"] == f"/gcs/{base[5:]}/checkpoints"
