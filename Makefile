@@ -4,13 +4,14 @@ SHELL := /bin/bash
 BIN := .venv/bin
 EXPERIMENT ?= fashion_mnist_gim
 GOLDENS ?= ../shared/goldens
+IMAGE ?= gim:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' gim_tf/__init__.py)
 # TensorFlow's notes about CUDA and CPU features are no test result.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help run test setup format format-check lint imports types bazel unit \
-	integration-test golden-test fault-test pipeline-test fidelity clean
+	integration-test golden-test fault-test pipeline-test fidelity image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -79,6 +80,17 @@ pipeline-test: setup ## tests that run TFX pipelines
 
 fidelity: setup ## write docs/fidelity.md again: GOLDENS=../shared/goldens
 	@$(BIN)/python tools/make_fidelity.py $(GOLDENS)
+
+image: ## the pipeline's container: PYTHON_DIGEST=sha256:... [CUDA=1] [IMAGE=name:tag]
+	@command -v docker >/dev/null || \
+		{ echo "image: no docker here; cloudbuild.yaml builds it elsewhere" >&2; \
+		exit 1; }
+	@[[ "$(PYTHON_DIGEST)" == sha256:* ]] || \
+		{ echo "image: PYTHON_DIGEST=sha256:... is needed; find it by: docker" \
+		"pull python:3.10-slim-bookworm && docker inspect --format" \
+		"'{{index .RepoDigests 0}}' python:3.10-slim-bookworm" >&2; exit 1; }
+	docker build --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) \
+		--build-arg CUDA=$(CUDA) --tag $(IMAGE) .
 
 clean: ## remove .venv and what tools leave behind; outputs/ stays
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache *.egg-info

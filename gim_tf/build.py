@@ -242,7 +242,9 @@ def build_trainer(
     ]
     if training.precision == "mixed_float16":
         optimizers = [loss_scaled(optimizer) for optimizer in optimizers]
-    return GIMTrainer(stack, optimizers, strategy)
+    return GIMTrainer(
+        stack, optimizers, strategy, jit_compile=training.jit_compile
+    )
 
 
 def build_phases(experiment: Experiment) -> list[Phase]:

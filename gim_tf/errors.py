@@ -4,6 +4,7 @@ The command line prints them as one line and ends with `exit_code`; anything
 else is a defect of this package and keeps its traceback.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator
 from os import PathLike
@@ -67,6 +68,10 @@ class UnavailableError(ServingError):
 
 class DeadlineError(ServingError, TimeoutError):
     """The answer did not come in time."""
+
+
+class CloudError(GimError):
+    """A cloud service could not be asked, or refused."""
 
 
 class GoldenError(GimError, ValueError):
@@ -160,3 +165,39 @@ def _forbidden(text: str, reason: str, directory: str) -> DataError:
         f"A file outside of {directory} cannot be used: {line.strip()}. "
         "Check the permissions of data.path."
     )
+
+
+@contextlib.contextmanager
+def cloud_errors() -> Iterator[None]:
+    """Raises a `CloudError` for what Google's libraries raise."""
+    try:
+        yield
+    except Exception as error:
+        plain = _cloud_error(error)
+        if plain is None:
+            raise
+        raise plain from error
+
+
+def _cloud_error(error: Exception) -> CloudError | None:
+    """By the names of its classes: the libraries take a second to import."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    said = lines[0].rstrip(".")
+    if "DefaultCredentialsError" in names:
+        return CloudError(
+            "No Application Default Credentials were found; run `gcloud auth "
+            "application-default login`, or use a machine with a service "
+            "account."
+        )
+    if "GoogleAuthError" in names:
+        return CloudError(
+            f"The credentials were not accepted: {said}. Run `gcloud auth "
+            "application-default login` again."
+        )
+    if "GoogleAPIError" in names:
+        return CloudError(
+            f"The cloud refused a call: {said}. Look at the project, the "
+            "region and the account's roles."
+        )
+    return None

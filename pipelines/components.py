@@ -4,6 +4,7 @@ Each translates artifacts to paths and calls the library. TFX reads their
 annotations, so this file cannot postpone them.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -39,7 +40,7 @@ from gim_tf.data.corpus import read_corpus
 from gim_tf.data.records import record_files
 from pipelines import blessing as blessings
 from pipelines import evaluation as evaluations
-from pipelines import gate, pusher
+from pipelines import gate, pusher, staging
 from pipelines.artifacts import DataReport, ProbeReport, RunReport
 from pipelines.blessing import MEASURED_ON
 from pipelines.parts import data_config
@@ -87,18 +88,22 @@ def LinearProbe(  # noqa: N802
 ) -> None:
     """Probes the exported encoder and adds the classifier to it."""
     settings = _completed(experiment, read_corpus(examples.uri))
-    jobs.probe(
-        settings,
-        path_utils.serving_model_path(model.uri),
-        record_files(examples.uri, settings.data.train_split),
-        record_files(examples.uri, settings.data.test_split),
-        report.uri,
-        tensorboard_dir=tensorboard_dir,
-    )
-    # The layout in which Evaluator and Pusher look for a model.
-    serving = path_utils.serving_model_dir(probed.uri)
-    tf.io.gfile.makedirs(os.path.dirname(serving))
-    tf.io.gfile.rename(os.path.join(report.uri, "model"), serving)
+    with (
+        staging.read(path_utils.serving_model_path(model.uri)) as model_dir,
+        staging.written(report.uri) as output,
+        # The layout in which Evaluator and Pusher look for a model.
+        staging.written(path_utils.serving_model_dir(probed.uri)) as serving,
+    ):
+        jobs.probe(
+            settings,
+            model_dir,
+            record_files(examples.uri, settings.data.train_split),
+            record_files(examples.uri, settings.data.test_split),
+            output,
+            tensorboard_dir=tensorboard_dir,
+        )
+        os.makedirs(os.path.dirname(serving), exist_ok=True)
+        os.rename(os.path.join(output, "model"), serving)
 
 
 @component
@@ -112,13 +117,16 @@ def RecordReader(  # noqa: N802
 
     Needs more operations than a plain TF Serving has; it is not pushed.
     """
-    serving = path_utils.serving_model_dir(reader.uri)
-    tf.io.gfile.makedirs(os.path.dirname(serving))
-    jobs.export_flac(
-        path_utils.serving_model_path(model.uri),
-        serving,
-        probes=json.loads(_read(probes.uri, "probes.json")),
-    )
+    with (
+        staging.read(path_utils.serving_model_path(model.uri)) as model_dir,
+        staging.written(path_utils.serving_model_dir(reader.uri)) as serving,
+    ):
+        os.makedirs(os.path.dirname(serving), exist_ok=True)
+        jobs.export_flac(
+            model_dir,
+            serving,
+            probes=json.loads(_read(probes.uri, "probes.json")),
+        )
 
 
 @component
@@ -176,9 +184,9 @@ def Push(  # noqa: N802
     """Pushes the model if it was blessed; says what it did."""
     path = ""
     if blessing.get_int_custom_property(ARTIFACT_PROPERTY_BLESSED_KEY):
-        path = pusher.push(
-            path_utils.serving_model_path(model.uri), serving_dir
-        )
+        source = path_utils.serving_model_path(model.uri)
+        with staging.read(source) as model_dir:
+            path = pusher.push(model_dir, serving_dir)
     said = f"Pushed to {path}." if path else "Not blessed: nothing is pushed."
     _LOG.info("%s", said)
     pushed.set_int_custom_property("pushed", int(bool(path)))
@@ -200,28 +208,33 @@ def Report(  # noqa: N802
     evaluation: InputArtifact[ModelEvaluation] = None,
 ) -> None:
     """Collects all results in one summary and one page."""
-    facts = os.path.join(data.uri, "data.json")
     settings = _completed(
         experiment, json.loads(_read(data.uri, "data.json"))["corpus"]
     )
-    by_class = None
-    if evaluation:
-        by_class = os.path.join(report.uri, evaluations.NAME)
-        names = settings.data.class_names
-        evaluations.write_evaluation(evaluation.uri, names, by_class)
-    jobs.write_report(
-        settings,
-        jobs.Sources(
-            data=facts,
-            training=model_run.uri,
-            probes=probes.uri,
-            tensorboard=tensorboard_dir,
-            blessing=blessing.uri,
-            pushed=pushed.uri,
-            evaluation=by_class,
-        ),
-        report.uri,
-    )
+    with contextlib.ExitStack() as stack:
+
+        def local(artifact: Any) -> str:
+            return stack.enter_context(staging.read(artifact.uri))
+
+        output = stack.enter_context(staging.written(report.uri))
+        by_class = None
+        if evaluation:
+            by_class = os.path.join(output, evaluations.NAME)
+            names = settings.data.class_names
+            evaluations.write_evaluation(evaluation.uri, names, by_class)
+        jobs.write_report(
+            settings,
+            jobs.Sources(
+                data=os.path.join(local(data), "data.json"),
+                training=local(model_run),
+                probes=local(probes),
+                tensorboard=tensorboard_dir,
+                blessing=local(blessing),
+                pushed=local(pushed),
+                evaluation=by_class,
+            ),
+            output,
+        )
 
 
 def _completed(experiment: str, corpus: Mapping[str, Any]) -> config.Experiment:

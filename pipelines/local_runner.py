@@ -1,6 +1,7 @@
 """Runs the pipeline on this machine, with an SQLite metadata store.
 
-Everything lands below one output directory:
+`gim run` starts it; run as a script, it is for TFX's own command, see
+`tfx_command`. Everything lands below one output directory:
 
     config.json, summary.json, report.html    of the last run that finished
     evaluation.json, pipeline.log
@@ -117,14 +118,7 @@ def _run_locked(
     lineage.check_store(directory / _METADATA)
     fingerprint = open_source(experiment.data).fingerprint()
     run_name = training_run(experiment, fingerprint)
-    places = Places.under(
-        str(directory),
-        name=experiment.name,
-        schema_file=write_schema(experiment.data, f"{directory}/schema"),
-    )
-    metadata = tfx.orchestration.metadata.sqlite_metadata_connection_config(
-        str(directory / _METADATA)
-    )
+    places, metadata = _places(experiment, directory)
     if options.resume == "never":
         _check_fresh(Path(places.training_dir, run_name))
     with MemorySampler() as memory:
@@ -152,6 +146,40 @@ def _run_locked(
         components=tuple(components.values()),
         embeddings=table,
     )
+
+
+def assemble(
+    experiment: config.Experiment, output_dir: str | Path
+) -> tfx.dsl.Pipeline:
+    """The pipeline that `run` runs; only its schema is written.
+
+    Args:
+      experiment: what it would run.
+      output_dir: see `run`.
+
+    Raises:
+      GimError: what a user can mend, such as data that are not there.
+    """
+    places, metadata = _places(experiment, Path(output_dir).absolute())
+    return create_pipeline(
+        experiment,
+        places,
+        data_fingerprint=open_source(experiment.data).fingerprint(),
+        metadata_config=metadata,
+    )
+
+
+def _places(
+    experiment: config.Experiment, directory: Path
+) -> tuple[Places, Any]:
+    """Where the components write, and the connection to the metadata store."""
+    places = Places.under(
+        str(directory),
+        name=experiment.name,
+        schema_file=write_schema(experiment.data, f"{directory}/schema"),
+    )
+    connect = tfx.orchestration.metadata.sqlite_metadata_connection_config
+    return places, connect(str(directory / _METADATA))
 
 
 def _finish(
@@ -250,3 +278,9 @@ def _pushed(artifact: str) -> str | None:
         )
         return None
     return artifact
+
+
+if __name__ == "__main__":
+    from pipelines.tfx_command import main
+
+    main()

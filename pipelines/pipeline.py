@@ -14,6 +14,15 @@ from typing import Any, NamedTuple
 import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 from tfx import v1 as tfx
+from tfx.extensions.google_cloud_ai_platform import (
+    constants as vertex_constants,
+)
+from tfx.extensions.google_cloud_ai_platform.trainer import (
+    component as vertex_trainer,
+)
+from tfx.extensions.google_cloud_ai_platform.trainer import (
+    executor as vertex_executor,
+)
 from tfx.types import BaseChannel, standard_artifacts
 
 from gim_tf import config
@@ -36,6 +45,7 @@ from pipelines.settings import (
     training_run,
 )
 from pipelines.sources import source_hash
+from pipelines.vertex_settings import Vertex
 
 # Where the source names the classes: more than any has.
 _MANY_CLASSES = 100_000
@@ -54,6 +64,7 @@ def create_pipeline(
     data_fingerprint: str,
     options: Options | None = None,
     metadata_config: Any = None,
+    vertex: Vertex | None = None,
 ) -> tfx.dsl.Pipeline:
     """Builds the pipeline of one experiment; reads and writes nothing.
 
@@ -64,6 +75,7 @@ def create_pipeline(
       options: how it runs; None for the defaults.
       metadata_config: connection to the metadata store; None where the
         runner has its own (Vertex).
+      vertex: the machines there; None: training runs where the pipeline does.
 
     Raises:
       ConfigError: see `check_bulk_infer`.
@@ -72,9 +84,9 @@ def create_pipeline(
     if options.bulk_infer:
         check_bulk_infer(experiment)
     run = training_run(experiment, data_fingerprint)
-    logs = f"{places.tensorboard_dir}/{run}"
+    logs = places.logs(run)
     data = _data_components(experiment, places, data_fingerprint)
-    trainer = _trainer(experiment, places, run, data, options)
+    trainer = _trainer(experiment, places, run, data, options, vertex)
     probe = LinearProbe(
         examples=data.examples,
         model=trainer.outputs["model"],
@@ -157,23 +169,39 @@ def _trainer(
     run: str,
     data: _Data,
     options: Options,
+    vertex: Vertex | None,
 ) -> Any:
     splits = experiment.data
-    trainer = tfx.components.Trainer(
+    trainer = (vertex_trainer.Trainer if vertex else tfx.components.Trainer)(
         run_fn="pipelines.trainer_module.run_fn",
         examples=data.examples,
         train_args=tfx.proto.TrainArgs(splits=[splits.pretrain_split]),
         eval_args=tfx.proto.EvalArgs(splits=[splits.test_split]),
         custom_config={
             "experiment": config.to_dict(parts.exported_part(experiment)),
-            "run_dir": f"{places.training_dir}/{run}",
-            "tensorboard_dir": f"{places.tensorboard_dir}/{run}",
+            "run_dir": places.checkpoints(run),
+            "tensorboard_dir": places.logs(run),
             "resume": options.resume if is_path(options.resume) else "auto",
             "sources": source_hash(sources.TRAINING_SOURCES),
+            **(_custom_job(experiment, places, run, vertex) if vertex else {}),
         },
     )
     trainer.add_upstream_node(data.gate)
     return trainer
+
+
+def _custom_job(
+    experiment: config.Experiment, places: Places, run: str, vertex: Vertex
+) -> dict[str, Any]:
+    """What TFX's Trainer for Vertex AI reads of `custom_config`."""
+    job = vertex.training_job(
+        experiment.name.replace("_", "-"), f"{places.jobs_dir}/{run}"
+    )
+    return {
+        vertex_constants.ENABLE_VERTEX_KEY: True,
+        vertex_constants.VERTEX_REGION_KEY: vertex.region,
+        vertex_executor.TRAINING_ARGS_KEY: job,
+    }
 
 
 def _evaluation(

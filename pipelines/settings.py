@@ -6,23 +6,15 @@ a hash of the source files whose code it runs (`sources`).
 """
 
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import Literal
 
 from gim_tf import config
 from gim_tf.errors import ConfigError
+from pipelines.mounts import mounted
 from pipelines.parts import training_part
+from pipelines.secrecy import check_flag
 from pipelines.sources import WEIGHT_SOURCES, source_hash
-
-_SECRET = re.compile(
-    r"secret|passw|token|credential|private|api[-_]?key|connection[-_]?string"
-    r"|(^|[-_])sas([-_]|$)",
-    re.I,
-)
-
-# A URL with a user and a password.
-_SECRET_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +29,9 @@ class Places:
         wrote.
       tensorboard_dir: TensorBoard logs, one folder a training configuration.
       schema_file: the schema of the records.
+      jobs_dir: on Vertex AI, one folder a training configuration, in place of
+        those below `training_dir` and `tensorboard_dir`: a custom job names
+        its folders itself, and its container is told them.
     """
 
     pipeline_root: str
@@ -44,6 +39,23 @@ class Places:
     training_dir: str
     tensorboard_dir: str
     schema_file: str
+    jobs_dir: str | None = None
+
+    def checkpoints(self, run: str) -> str:
+        """The folder of a training's checkpoints, a path to those who train.
+
+        Args:
+          run: see `training_run`.
+        """
+        if self.jobs_dir is not None:
+            return mounted(f"{self.jobs_dir}/{run}/checkpoints")
+        return f"{self.training_dir}/{run}"
+
+    def logs(self, run: str) -> str:
+        """The folder of a training's TensorBoard logs."""
+        if self.jobs_dir is not None:
+            return f"{self.jobs_dir}/{run}/logs"
+        return f"{self.tensorboard_dir}/{run}"
 
     @classmethod
     def under(cls, directory: str, *, name: str, schema_file: str) -> "Places":
@@ -92,7 +104,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for flag in self.beam_args:
-            _check_flag(flag)
+            check_flag(flag)
 
 
 def training_run(experiment: config.Experiment, data_fingerprint: str) -> str:
@@ -129,18 +141,3 @@ def check_bulk_infer(experiment: config.Experiment) -> None:
 def is_path(resume: str) -> bool:
     """Whether `Options.resume` names a checkpoint."""
     return resume not in ("auto", "never")
-
-
-def _check_flag(flag: str) -> None:
-    name = flag.partition("=")[0]
-    if _SECRET_URL.search(flag):
-        subject = "A Beam flag holds a URL with a password"
-    elif _SECRET.search(name):
-        shown = f" {name}" if name.startswith("-") else ""
-        subject = f"Beam flag{shown} looks like a secret"
-    else:
-        return
-    raise ConfigError(
-        f"{subject} and would be stored in clear; use Application Default "
-        "Credentials instead."
-    )

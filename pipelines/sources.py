@@ -100,6 +100,9 @@ TRAINING_SOURCES = (
     "data/spectra.py",
     *_EXPORT,
     "jobs/exporting.py",
+    "pipelines/job_environment.py",
+    "pipelines/mounts.py",
+    "pipelines/staging.py",
     "pipelines/trainer_module.py",
 )
 PROBE_SOURCES = (
@@ -123,6 +126,7 @@ READER_SOURCES = (
     *_EXPORT,
     "jobs/exporting_flac.py",
     "pipelines/components.py",
+    "pipelines/staging.py",
     # Of the Evaluator, whose own key does not see it but sees a new model.
     "pipelines/evaluator_module.py",
 )
@@ -131,6 +135,7 @@ PUSH_SOURCES = (
     "export/manifest.py",
     "pipelines/components.py",
     "pipelines/pusher.py",
+    "pipelines/staging.py",
 )
 REPORT_SOURCES = (
     "config",
@@ -144,6 +149,7 @@ REPORT_SOURCES = (
     "jobs/reporting.py",
     "pipelines/components.py",
     "pipelines/evaluation.py",
+    "pipelines/staging.py",
     "probes/linear_probe.py",
 )
 

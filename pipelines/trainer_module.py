@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from gim_tf import config, jobs
 from gim_tf.data.corpus import read_corpus
+from pipelines import staging
+from pipelines.job_environment import job_places
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,32 +24,37 @@ def run_fn(fn_args: Any) -> None:
 
     Checkpoints and TensorBoard logs go to places given in `custom_config`,
     since TFX deletes `model_run_dir` when a component fails; the logs are
-    copied there at the end.
+    copied there at the end. Vertex AI's AIP_* variables come before
+    `custom_config`, see `job_environment`.
 
     Args:
       fn_args: TFX's FnArgs. `custom_config` has `experiment` (a mapping),
         `run_dir`, `tensorboard_dir` and `resume`.
     """
     custom = fn_args.custom_config
+    places = job_places(custom, os.environ)
     experiment = config.from_dict(custom["experiment"])
     records = sorted(
         file for p in fn_args.train_files for file in tf.io.gfile.glob(p)
     )
     examples = os.path.dirname(os.path.dirname(records[0]))
     experiment = config.completed(experiment, read_corpus(examples))
-    _tell_if_anew(custom["run_dir"])
+    _tell_if_anew(places.run_dir)
     jobs.pretrain(
         experiment,
         records,
-        custom["run_dir"],
-        tensorboard_dir=custom["tensorboard_dir"],
+        places.run_dir,
+        tensorboard_dir=places.logs,
         resume=custom["resume"],
         data_fingerprint=_digest(records),
     )
-    jobs.export(experiment, custom["run_dir"], fn_args.serving_model_dir)
+    with staging.written(fn_args.serving_model_dir) as model_dir:
+        jobs.export(experiment, places.run_dir, model_dir)
+        if places.model_dir:
+            staging.copy_folder(model_dir, places.model_dir)
     logs = f"{fn_args.model_run_dir}/tensorboard"
-    _copy(custom["run_dir"], fn_args.model_run_dir, _KEPT)
-    _copy(custom["tensorboard_dir"], logs, ("*", "*/*", "*/*/*"))
+    _copy(places.run_dir, fn_args.model_run_dir, _KEPT)
+    _copy(places.logs, logs, ("*", "*/*", "*/*/*"))
 
 
 def _tell_if_anew(run_dir: str) -> None:

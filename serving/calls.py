@@ -17,6 +17,9 @@ DTYPES = {
 }
 """NumPy's types by TensorFlow's names: all that exported models have."""
 
+MESSAGE_BYTES = 4_000_000
+"""Of one request: 4 MiB is what gRPC takes by default, less the frame."""
+
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 5.0
 _Answer = TypeVar("_Answer")

@@ -17,18 +17,17 @@ from gim_tf.errors import (
 )
 from serving.calls import Patience, Signature, known_signature
 
-MESSAGE_BYTES = 4_000_000
-"""Of one request: 4 MiB is what gRPC takes by default, less the frame."""
-
 
 class Client(Protocol):
     """What both clients offer; calls may come from many threads.
 
     Attributes:
       bytes_per_byte: of a file, as it is sent.
+      message_bytes: that a request may have.
     """
 
     bytes_per_byte: float
+    message_bytes: int
 
     def predict(
         self,
@@ -66,8 +65,10 @@ def connect(
     """A client by the scheme of its URL.
 
     Args:
-      url: such as http://127.0.0.1:8501 or grpc://127.0.0.1:8500.
-      model: its name on the server.
+      url: such as http://127.0.0.1:8501 or grpc://127.0.0.1:8500, or of an
+        endpoint, vertex://projects/P/locations/R/endpoints/N.
+      model: its name on the server; of an endpoint, which does not tell its
+        signatures, the folder of the export that is deployed there.
       version: a number; None: the newest.
       label: of a version, instead of its number, such as "canary".
       patience: see there.
@@ -89,6 +90,12 @@ def connect(
         return GrpcClient(
             host, model, version=version, label=label, patience=patience
         )
+    if scheme == "vertex":
+        from serving.vertex_client import VertexClient
+
+        return VertexClient(
+            url.removeprefix("vertex://"), model, patience=patience
+        )
     raise ConfigError(
         f"Expected a URL like http://host:8501 or grpc://host:8500, received "
         f"{url!r}."
@@ -101,7 +108,7 @@ def encode_files(
     *,
     signature_name: str = "serving_default",
     output_filter: Sequence[str] = (),
-    max_bytes: int = MESSAGE_BYTES,
+    max_bytes: int | None = None,
     max_files: int = 64,
 ) -> dict[str, np.ndarray]:
     """Answers for any number of files, in requests of a bounded size.
@@ -114,7 +121,7 @@ def encode_files(
       files: encoded pictures, or recordings.
       signature_name: one that takes files, such as "classify".
       output_filter: names of the outputs that are wanted; none: all.
-      max_bytes: of a request.
+      max_bytes: of a request; None: what the client says.
       max_files: of a request.
 
     Raises:
@@ -122,7 +129,7 @@ def encode_files(
       ServingError: see its subclasses.
     """
     (name,) = known_signature(client.signatures(), signature_name).inputs
-    room = int(max_bytes / client.bytes_per_byte)
+    room = int((max_bytes or client.message_bytes) / client.bytes_per_byte)
     answers = [
         client.predict(
             {name: batch},

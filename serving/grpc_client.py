@@ -15,7 +15,13 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.calls import DTYPES, Patience, Signature, retrying
+from serving.calls import (
+    DTYPES,
+    MESSAGE_BYTES,
+    Patience,
+    Signature,
+    retrying,
+)
 from serving.statuses import error_of_grpc
 
 ANSWER_BYTES = 64_000_000
@@ -34,6 +40,7 @@ class GrpcClient:
     """
 
     bytes_per_byte = 1.0
+    message_bytes = MESSAGE_BYTES
 
     def __init__(
         self,

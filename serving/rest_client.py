@@ -11,6 +11,7 @@ import requests
 from gim_tf.errors import DeadlineError, UnavailableError
 from serving.calls import (
     DTYPES,
+    MESSAGE_BYTES,
     Patience,
     Signature,
     known_signature,
@@ -31,6 +32,7 @@ class RestClient:
     """
 
     bytes_per_byte = 4 / 3  # base64
+    message_bytes = MESSAGE_BYTES
 
     def __init__(
         self,
@@ -93,6 +95,10 @@ class RestClient:
             for status in self._answer("GET", "")["model_version_status"]
         }
 
+    def _session(self) -> Any:
+        """What sends a request; the module itself keeps no connection."""
+        return requests
+
     def _answer(self, method: str, suffix: str, body: str | None = None) -> Any:
         return retrying(
             lambda seconds: self._once(method, suffix, body, seconds),
@@ -104,7 +110,7 @@ class RestClient:
     ) -> Any:
         url = f"{self._url}{suffix}"
         try:
-            response = requests.request(
+            response = self._session().request(
                 method, url, data=body, timeout=seconds, allow_redirects=False
             )
         except requests.Timeout as error:

@@ -24,7 +24,7 @@ def test_help_names_every_verb_with_examples(capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     verbs = ("run", "pretrain", "probe", "export", "report", "embed", "serve")
-    added = ("neighbors", "neurons", "serve-check", "import-weights")
+    added = ("neighbors", "neurons", "serve-check", "deploy", "import-weights")
     for verb in (*verbs, *added, "export-weights", "golden-check"):
         assert f"\n    {verb}" in text
         with pytest.raises(SystemExit):

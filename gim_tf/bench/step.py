@@ -35,8 +35,10 @@ def measure(
         is not measured.
 
     Returns:
-      What a step costs, ready for JSON: "wall_s" and "cpu_s" (median, min and
-      max over the steps), "examples_per_second" (by the median),
+      What a step costs, ready for JSON: "until_warm_s" (seconds to build the
+      network, trace, and compile where XLA does), "wall_s" and "cpu_s"
+      (median, min and max over the steps), "examples_per_second" (by the
+      median),
       "peak_mib_above_import" (largest resident set above that of the imported
       libraries: weights, Adam's moments, graphs and all), "kept_mib" (see
       `gim_tf.bench.kept`), "flops_per_step", "gemm_gflops", "gemm_fraction".
@@ -46,7 +48,9 @@ def measure(
     threads = machine.set_threads(
         threads, in_turn=plan.experiment.training.operations_in_turn
     )
+    started = time.perf_counter()
     stepper = _warm(plan)
+    until_warm = time.perf_counter() - started
     times = [timed(stepper.step) for _ in range(steps)]
     peak = machine.peak_mib() - imported
     wall, cpu = (_spread(column) for column in zip(*times, strict=True))
@@ -65,6 +69,7 @@ def measure(
         "threads": threads,
         "steps": steps,
         "parameters": stepper.parameters,
+        "until_warm_s": until_warm,
         "wall_s": wall,
         "cpu_s": cpu,
         "examples_per_second": experiment.training.batch_size / wall["median"],

@@ -7,7 +7,9 @@ from typing import Any
 from gim_tf import __version__
 from gim_tf.cli import (
     benching,
+    clouding,
     decoupling,
+    deploying,
     embedding,
     growing,
     inspecting,
@@ -49,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     inspecting.add_neurons(added)
     _add_serve(added)
     _add_serve_check(added)
+    deploying.add_deploy(added)
     _add_import_weights(added)
     _add_export_weights(added)
     _add_golden_check(added)
@@ -67,9 +70,11 @@ def _add_run(added: Any) -> None:
         "gim run --experiment fashion_mnist_gim --output-dir outputs/first",
         "gim run --experiment stl10_gim --data stl10_binary/ "
         "--output-dir outputs/stl10",
+        "gim run --experiment fashion_mnist_gim --runner vertex --project P "
+        "--region R --image IMAGE --pipeline-root gs://BUCKET/gim --dry-run",
     )
     shared.add_experiment(parser)
-    shared.add_output(parser)
+    shared.add_output(parser, required=False)
     shared.add_trade(parser)
     shared.add_beam_args(parser)
     parser.add_argument(
@@ -84,6 +89,7 @@ def _add_run(added: Any) -> None:
         "the model is blessed: DIR/embeddings.parquet",
     )
     shared.add_resume(parser)
+    clouding.add_vertex(parser)
 
 
 def _add_pretrain(added: Any) -> None:

@@ -278,6 +278,7 @@ BENCHES: tuple[Callable[[Any], None], ...] = (
     _add_memory,
     _add_depth,
     benching_io.add_data,
+    benching_io.add_xla,
     benching_io.add_probe,
     benching_io.add_pipeline,
 )

@@ -46,6 +46,55 @@ def add_data(added: Any) -> None:
     shared.add_bench(parser)
 
 
+def xla(options: argparse.Namespace) -> None:
+    """Measures an experiment with and without XLA."""
+    experiment = shared.resolved(options)
+    from gim_tf.bench.xla import measure
+
+    found = measure(
+        experiment, steps=options.steps, threads=options.threads, report=say
+    )
+    rows = [
+        {
+            "step": "with XLA" if row["jit_compile"] else "without",
+            "s a step": f"{row['wall_s']['median']:.4f}",
+            "CPU s a step": f"{row['cpu_s']['median']:.4f}",
+            "of without": f"{row['of_without']:.2f}",
+            "s before the first": f"{row['until_warm_s']:.1f}",
+            "peak MiB": f"{row['peak_mib_above_import']:.0f}",
+        }
+        for row in found["rows"]
+    ]
+    print_bench(found, rows, only_json=options.json)
+
+
+def add_xla(added: Any) -> None:
+    """`gim bench xla`."""
+    parser = shared.verb(
+        added,
+        "xla",
+        xla,
+        "what XLA makes of a step: seconds, memory, time to compile",
+        "gim bench xla --experiment fashion_mnist_gim",
+        "gim bench xla --experiment stl10_gim --batch-size 4 --steps 10",
+    )
+    shared.add_experiment(parser)
+    shared.add_bench(parser)
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="same as --set training.batch_size=N",
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=6,
+        metavar="N",
+        help="that are timed, after 2 to warm up; 6 by default",
+    )
+
+
 def probe(options: argparse.Namespace) -> None:
     """Times the parts of a probe."""
     experiment = shared.resolved(options)

@@ -16,6 +16,7 @@ _TRAINING = {
     "strategy": "strategy",
     "precision": "precision",
     "recompute": "recompute_groups",
+    "xla": "jit_compile",
 }
 
 
@@ -83,6 +84,13 @@ def add_trade(parser: argparse.ArgumentParser) -> None:
         help="compute a module's activations twice instead of keeping them, "
         "in N groups of a batch, same as --set training.recompute_groups=N",
     )
+    parser.add_argument(
+        "--xla",
+        action="store_const",
+        const=True,
+        help="let XLA compile each module's part of a step, same as --set "
+        "training.jit_compile=true",
+    )
 
 
 def resolved(options: argparse.Namespace) -> Experiment:
@@ -112,12 +120,14 @@ def add_set(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
+def add_output(
+    parser: argparse.ArgumentParser, *, required: bool = True
+) -> None:
     """`--output-dir`."""
     parser.add_argument(
         "--output-dir",
         type=Path,
-        required=True,
+        required=required,
         metavar="DIR",
         help="all files of the run; continued if it exists",
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gim_tf import config, experiments
-from gim_tf.cli import decoupling, parallel
+from gim_tf.cli import clouding, decoupling, parallel
 from gim_tf.cli.printing import installed, print_table, say
 from gim_tf.cli.shared import resolved
 from gim_tf.config import Experiment
@@ -28,6 +28,10 @@ _SETTINGS_FILE = "experiment.json"
 
 def run(options: argparse.Namespace) -> None:
     """Runs the whole pipeline and prints its results."""
+    if options.runner == "vertex":
+        clouding.run_vertex(options)
+        return
+    clouding.refuse_vertex_options(options)
     from pipelines.settings import check_bulk_infer
 
     experiment = resolved(options)

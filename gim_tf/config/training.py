@@ -31,6 +31,8 @@ class TrainingConfig:
         instead of kept, in as many groups of a batch: less memory, more time.
       operations_in_turn: on processors, one operation at a time uses all
         cores: less memory, more time; see `gim_tf.training.threads`.
+      jit_compile: XLA compiles each module's part of a step to one program:
+        other rounding, minutes of compiling where a network is large.
       precision: of activations and products in training; weights, losses,
         and all that is exported stay float32. Where it is not float32 the
         processor must have such products: AVX-512 BF16, AMX, tensor cores.
@@ -66,6 +68,7 @@ class TrainingConfig:
     deterministic: bool = True
     recompute_groups: int = 1
     operations_in_turn: bool = False
+    jit_compile: bool = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     heldout_every: int = 0
     heldout_examples: int = 512

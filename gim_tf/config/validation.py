@@ -166,6 +166,11 @@ def _check_heldout(training: TrainingConfig) -> None:
         "which training.heldout_every could look at them; set it to 0",
     )
     _require(
+        not training.jit_compile or training.strategy == "none",
+        "training.jit_compile compiles for one device; training.strategy must "
+        f"be 'none', received {training.strategy!r}",
+    )
+    _require(
         training.schedule != "decoupled" or training.strategy == "none",
         "training.schedule 'decoupled' has workers of its own; "
         f"training.strategy must be 'none', received {training.strategy!r}",

@@ -8,6 +8,7 @@ are any, has a label for each 10 ms. Records lie in
 """
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -253,8 +254,13 @@ def write_records(source: Source, directory: str | Path) -> dict[str, int]:
 
 def record_files(directory: str | Path, split: str) -> list[str]:
     """Sorted shard files of a split; `DataError` if there are none or gaps."""
-    folder = Path(directory) / f"Split-{split}"
-    files = sorted(str(path) for path in folder.glob("data_tfrecord-*"))
+    folder = os.path.join(directory, f"Split-{split}")
+    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else ()
+    files = sorted(
+        os.path.join(folder, name)
+        for name in names
+        if name.startswith("data_tfrecord-")
+    )
     if not files:
         raise DataError(
             f"No records of split {split!r} in {directory}; expected "

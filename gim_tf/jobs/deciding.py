@@ -13,7 +13,12 @@ _HELDOUT_SETTINGS = (
     "min_delta",
 )
 """Of `TrainingConfig`: without the first, the others decide nothing."""
-_TRADES = ("recompute_groups", "operations_in_turn", "decoupled_queue")
+_TRADES = (
+    "recompute_groups",
+    "operations_in_turn",
+    "jit_compile",
+    "decoupled_queue",
+)
 """Of `TrainingConfig`, of time and memory: they change weights by rounding.
 
 Or, where modules train freely, no more than chance does anyway.

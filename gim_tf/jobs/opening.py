@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gim_tf import build, config
 from gim_tf.config import Experiment
@@ -13,7 +14,7 @@ from gim_tf.training.run_directory import RunDirectory
 
 
 def bind(
-    run: RunDirectory, experiment: Experiment, origin: Mapping[str, str]
+    run: RunDirectory, experiment: Experiment, origin: Mapping[str, Any]
 ) -> None:
     """Records what decides the run, or compares it with what is recorded.
 

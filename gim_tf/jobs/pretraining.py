@@ -28,7 +28,7 @@ from gim_tf.training.replicas import (
     make_replicas,
 )
 from gim_tf.training.run_directory import RunDirectory
-from gim_tf.training.threads import run_operations_in_turn
+from gim_tf.training.threads import grow_gpu_memory, run_operations_in_turn
 from gim_tf.training.trainer import GIMTrainer
 
 _LOG = logging.getLogger(__name__)
@@ -79,6 +79,7 @@ def pretrain(
       WorkerLostError: another process is gone.
       WorkerFailedError: see `gim_tf.jobs.decoupling`.
     """
+    grow_gpu_memory()
     if experiment.training.operations_in_turn:
         run_operations_in_turn()
     run = RunDirectory(run_dir)

@@ -6,6 +6,7 @@ step needs the backward memory of its largest module, not of their sum.
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,6 +17,7 @@ from gim_tf.training import replicas
 from gim_tf.training.precision import gradient_norm
 
 Metrics = dict[str, dict[str, tf.Tensor]]
+_Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]]
 
 
 class GIMTrainer:
@@ -32,6 +34,9 @@ class GIMTrainer:
         replicas trains on a part of the batch, see
         `gim_tf.training.replicas`; None: one device. The optimizers must not
         sum gradients over replicas themselves (`gim_tf.training.adam`).
+      jit_compile: let XLA compile each module's forward pass, backward pass
+        and update to one program, so that modules still run one after the
+        other; weights differ by rounding.
 
     Raises:
       ValueError: not one optimizer a module.
@@ -42,6 +47,8 @@ class GIMTrainer:
         stack: GIMStack,
         optimizers: Sequence[keras.optimizers.Optimizer],
         strategy: tf.distribute.Strategy | None = None,
+        *,
+        jit_compile: bool = False,
     ) -> None:
         if len(optimizers) != len(stack.gim_modules):
             raise ValueError(
@@ -54,6 +61,19 @@ class GIMTrainer:
             stack.gim_modules, self.optimizers, strict=True
         ):
             optimizer.build(module.trainable_variables)
+        self._steps = [
+            _compiled(step) if jit_compile else step
+            for step in map(
+                self._module_step,
+                stack.module_names,
+                stack.gim_modules,
+                self.optimizers,
+            )
+        ]
+        self._encodes = [
+            _compiled(module.encode) if jit_compile else module.encode
+            for module in stack.gim_modules
+        ]
         step: Callable[..., Metrics] = self.train_step
         if strategy is not None:
             step = functools.partial(self._step_on_replicas, strategy)
@@ -97,16 +117,30 @@ class GIMTrainer:
         """
         metrics: Metrics = {}
         last = max(i for i, is_trained in enumerate(trained) if is_trained)
-        for name, module, optimizer, is_trained in zip(
+        for name, step, encode, is_trained in zip(
             self.stack.module_names[: last + 1],
-            self.stack.gim_modules,
-            self.optimizers,
+            self._steps,
+            self._encodes,
             trained,
             strict=False,
         ):
-            if not is_trained:
-                x = module.encode(x)
-                continue
+            if is_trained:
+                x, metrics[name] = step(x, labels)
+            else:
+                x = encode(x)
+        return metrics, x
+
+    def _module_step(
+        self,
+        name: str,
+        module: GIMModule,
+        optimizer: keras.optimizers.Optimizer,
+    ) -> _Step:
+        """One module's part of a step: its output, and its metrics."""
+
+        def step(
+            x: tf.Tensor, labels: tf.Tensor
+        ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
             with tf.GradientTape() as tape:
                 output: ModuleOutput = module(x, labels, training=True)
                 loss = optimizer.scale_loss(output.loss)
@@ -115,13 +149,14 @@ class GIMTrainer:
             with tf.name_scope(f"{name}_update"):
                 gradients = replicas.mean(gradients)
                 norm = gradient_norm(optimizer, gradients)
-                x = self._update(module, optimizer, gradients, output.z)
-            metrics[name] = {
+                z = self._update(module, optimizer, gradients, output.z)
+            return z, {
                 "loss": output.loss,
                 "gradient_norm": norm,
                 **output.metrics,
             }
-        return metrics, x
+
+        return step
 
     def _step_on_replicas(
         self,
@@ -159,3 +194,9 @@ class GIMTrainer:
         optimizer.apply(gradients, module.trainable_variables)
         with tf.control_dependencies(gradients):
             return tf.identity(z)
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return tf.function(
+        function, jit_compile=True, autograph=False, reduce_retracing=True
+    )

@@ -99,23 +99,6 @@ def test_a_second_run_is_cached(speech, first):
     assert second.summary["probes"] == first.summary["probes"]
 
 
-def test_it_compiles_for_vertex_as_pictures_do(speech, tmp_path):
-    from pipelines import vertex_runner
-
-    job = vertex_runner.compile_pipeline(
-        speech,
-        "gs://bucket/gim",
-        tmp_path / "pipeline.json",
-        image="registry.example/gim:1",
-        data_fingerprint="f" * 12,
-    )
-    tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
-    assert "BulkInferrer" not in tasks
-    assert {"RecordGen", "LinearProbe", "RecordReader", "Evaluator"} <= (
-        tasks.keys()
-    )
-
-
 def test_bulk_inference_is_refused_before_anything_is_built(speech, tmp_path):
     from pipelines.pipeline import create_pipeline
     from pipelines.settings import Options, Places

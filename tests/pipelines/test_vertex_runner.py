@@ -1,73 +1,241 @@
 """The pipeline compiled for Vertex AI, without network or credentials."""
 
 import json
+import os
+import re
 
 import pytest
+
+from gim_tf import cli, config, experiments
+from gim_tf.errors import ConfigError
+from pipelines.vertex_settings import Machines, Vertex
 
 pytestmark = pytest.mark.pipeline
 
 IMAGE = "registry.example/gim:1"
+ROOT = "gs://my-bucket/gim"
+SECRET = "hunter2-the-secret"
+COMPONENTS = {
+    *("ImportSchemaGen", "RecordGen", "StatisticsGen", "ExampleValidator"),
+    *("DataGate", "Trainer", "LinearProbe", "Evaluator", "Bless", "Push"),
+    "Report",
+}
+KEY_LIKE = re.compile(
+    r"AIza[\w-]{30}|ya29\.|AKIA[0-9A-Z]{16}|PRIVATE KEY|gh[pous]_\w{30}"
+    r"|(password|passwd|secret|api_?key)\W{0,4}[:=]",
+    re.I,
+)
 
 
-@pytest.fixture
-def compiled(small, tmp_path, monkeypatch):
-    from pipelines import vertex_runner
-
-    monkeypatch.setenv("GIM_TEST_TOKEN", "hunter2-the-secret")
-    file = tmp_path / "pipeline.json"
-    job = vertex_runner.compile_pipeline(
-        small,
-        "gs://bucket/gim",
-        file,
-        image=IMAGE,
-        data_fingerprint="f" * 12,
-        beam_args=("--runner=DataflowRunner", "--project=p"),
-        bulk_infer=True,
+def dry_run(folder, *more, experiment="fashion_mnist_gim"):
+    return cli.main(
+        [
+            *("run", "--experiment", experiment, "--runner", "vertex"),
+            *("--project", "my-project", "--region", "europe-west4"),
+            *("--pipeline-root", ROOT, "--image", IMAGE, "--dry-run"),
+            *("--output-dir", str(folder), *more),
+        ]
     )
-    assert json.loads(file.read_text()) == job
-    return job
 
 
-def test_all_components_are_there(compiled):
-    tasks = compiled["pipelineSpec"]["root"]["dag"]["tasks"]
-    assert {
-        "RecordGen",
-        "StatisticsGen",
-        "ExampleValidator",
-        "DataGate",
-        "Trainer",
-        "LinearProbe",
-        "Evaluator",
-        "Bless",
-        "Push",
-        "Report",
-        "BulkInferrer",
-    } <= tasks.keys()
-    executors = compiled["pipelineSpec"]["deploymentSpec"]["executors"]
-    images = {
-        e["container"]["image"] for e in executors.values() if "container" in e
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """Both modalities as a user compiles them, and what was printed."""
+    folder = tmp_path_factory.mktemp("vertex")
+    secrets = {"GIM_TEST_TOKEN": SECRET, "GOOGLE_API_KEY": f"AIza{'x' * 35}"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in secrets.items():
+            patch.setenv(name, value)
+        pictures, sound = folder / "pictures", folder / "sound"
+        beam = "--beam-args=--runner=DataflowRunner --project=my-project"
+        assert dry_run(pictures, "--bulk-infer", beam) == 0
+        more = ("--data", "gs://my-bucket/LibriSpeech", "--spot")
+        machine = ("--accelerator", "NVIDIA_TESLA_T4:2")
+        account = "runner@my-project.iam.gserviceaccount.com"
+        options = (*more, *machine, "--service-account", account)
+        assert dry_run(sound, *options, experiment="librispeech_gim") == 0
+        environment = dict(os.environ)
+    jobs = {
+        path.name: json.loads((path / "pipeline.json").read_text())
+        for path in (pictures, sound)
     }
-    assert images == {IMAGE}
+    return jobs, environment
 
 
-def test_it_is_a_pipeline_job(compiled):
+def tasks(job):
+    return job["pipelineSpec"]["root"]["dag"]["tasks"]
+
+
+def parameter(job, task, name):
+    value = tasks(job)[task]["inputs"]["parameters"][name]["runtimeValue"]
+    return value["constantValue"]["stringValue"]
+
+
+@pytest.mark.parametrize(
+    ("modality", "added"),
+    [("pictures", {"BulkInferrer"}), ("sound", {"RecordReader"})],
+)
+def test_it_is_a_pipeline_job_with_all_components(compiled, modality, added):
     from google.protobuf import json_format
     from kfp.pipeline_spec import pipeline_spec_pb2
 
-    job = json_format.ParseDict(compiled, pipeline_spec_pb2.PipelineJob())
-    assert job.runtime_config.gcs_output_directory == "gs://bucket/gim/pipeline"
+    proto = json_format.ParseDict(
+        compiled[0][modality], pipeline_spec_pb2.PipelineJob()
+    )
+    directory = proto.runtime_config.gcs_output_directory
+    assert directory == f"{ROOT}/pipeline"
+    spec = json_format.ParseDict(
+        json_format.MessageToDict(proto.pipeline_spec),
+        pipeline_spec_pb2.PipelineSpec(),
+    )
+    assert COMPONENTS | added <= set(spec.root.dag.tasks)
+    assert COMPONENTS | added <= set(spec.components)
+    deployment = json_format.ParseDict(
+        json_format.MessageToDict(spec.deployment_spec),
+        pipeline_spec_pb2.PipelineDeploymentConfig(),
+    )
+    containers = {
+        name: executor.container
+        for name, executor in deployment.executors.items()
+        if executor.HasField("container")
+    }
+    assert {c.image for c in containers.values()} == {IMAGE}
+    assert containers["LinearProbe_executor"].resources.cpu_limit == 4
 
 
-def test_no_secret_and_no_local_path_is_in_it(compiled, tmp_path):
-    text = json.dumps(compiled)
-    assert "hunter2-the-secret" not in text
-    assert str(tmp_path) not in text
+def test_no_secret_is_in_it_and_no_local_path(compiled):
+    """No value of the environment, and nothing that looks like a key."""
+    jobs, environment = compiled
+    text = json.dumps(jobs)
+    assert environment["GIM_TEST_TOKEN"] == SECRET
+    ours = {"my-project", IMAGE, ROOT}
+    found = {
+        name
+        for name, value in environment.items()
+        if len(value) > 5 and value not in ours and value in text
+    }
+    assert found == set()
+    assert not KEY_LIKE.search(text)
+    for folder in (os.environ["HOME"], os.getcwd(), "/tmp"):
+        assert f"{folder}/" not in text
+
+
+def test_training_is_a_custom_job_of_vertex(compiled):
+    from google.cloud.aiplatform_v1.types import CustomJob
+    from tfx.extensions.google_cloud_ai_platform import training_clients
+
+    custom = json.loads(
+        parameter(compiled[0]["sound"], "Trainer", "custom_config")
+    )
+    job = custom["ai_platform_training_args"]
+    assert job.pop("project") == "my-project"
+    # The job as TFX's Trainer makes it, on the way to its client.
+    client = object.__new__(training_clients.VertexJobClient)
+    made = client.create_training_job(
+        {},
+        {},
+        {"custom_config": json.dumps(custom)},
+        "tfx.components.trainer.executor.GenericExecutor",
+        job,
+        None,
+        {},
+    )
+    spec = CustomJob(made).job_spec
+    (pool,) = spec.worker_pool_specs
+    assert pool.machine_spec.accelerator_type.name == "NVIDIA_TESLA_T4"
+    assert pool.machine_spec.accelerator_count == 2
+    assert pool.container_spec.image_uri == IMAGE
+    command = list(pool.container_spec.command)
+    assert command[:3] == ["python", "-m", "tfx.scripts.run_executor"]
+    assert "GenericExecutor" in command[4]
+    assert spec.scheduling.strategy.name == "SPOT"
+    base = spec.base_output_directory.output_uri_prefix
+    assert custom["run_dir"] == f"/gcs/{base[5:]}/checkpoints"
+    assert custom["tensorboard_dir"] == f"{base}/logs"
+    assert base.startswith(f"{ROOT}/training/")
+    # A bucket is read where Vertex AI mounts it.
+    data = json.loads(parameter(compiled[0]["sound"], "RecordGen", "data"))
+    assert data["path"] == "/gcs/my-bucket/LibriSpeech"
+
+
+def test_the_plan_names_components_machines_and_inputs(compiled):
+    from pipelines import vertex_plan
+
+    steps = vertex_plan.steps(compiled[0]["sound"])
+    names = [step.name for step in steps]
+    assert names.index("RecordGen") < names.index("Trainer")
+    assert names.index("Push") < names.index("Report")
+    (trainer,) = (step for step in steps if step.name == "Trainer")
+    assert "1 x n1-standard-8 with 2 x NVIDIA_TESLA_T4" in trainer.machine
+    assert trainer.reads == ("RecordGen.examples",)
+    embedded = vertex_plan.inputs(experiments.get("fashion_mnist_gim"))
+    assert embedded["shards"].startswith("train ")
+    elsewhere = config.resolve(
+        experiments.get("librispeech_gim"), ["data.path='gs://b/x'"]
+    )
+    assert "not visible" in vertex_plan.inputs(elsewhere)["size"]
 
 
 def test_custom_types_can_be_imported_by_their_titles(compiled):
     from tfx.utils import import_utils
 
     for name in ("DataReport", "ProbeReport", "RunReport"):
-        assert f"pipelines.{name}" in json.dumps(compiled)
+        assert f"pipelines.{name}" in json.dumps(compiled[0]["pictures"])
         found = import_utils.import_class_by_path(f"pipelines.{name}")
         assert f"pipelines.{name}" == found.TYPE_NAME
+
+
+def test_a_key_among_the_settings_is_refused_and_not_repeated(small, tmp_path):
+    from pipelines import vertex_runner
+
+    key = f"AIza{'k' * 35}"
+    leaking = config.resolve(small, [f"data.path='/data/{key}'"])
+    vertex = Vertex(project="my-project", region="us-east1", image=IMAGE)
+    with pytest.raises(ConfigError, match="Google API key") as caught:
+        vertex_runner.compile_pipeline(
+            leaking,
+            ROOT,
+            tmp_path / "pipeline.json",
+            vertex=vertex,
+            data_fingerprint="f",
+        )
+    assert key not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_accelerator_is_refused(small, tmp_path):
+    from pipelines import vertex_runner
+
+    vertex = Vertex(
+        project="my-project",
+        region="us-east1",
+        image=IMAGE,
+        pools=(Machines(accelerator="NVIDIA_NONE"),),
+    )
+    with pytest.raises(ConfigError, match="--accelerator"):
+        vertex_runner.compile_pipeline(
+            small,
+            ROOT,
+            tmp_path / "pipeline.json",
+            vertex=vertex,
+            data_fingerprint="f",
+        )
+
+
+def test_without_credentials_submitting_says_what_to_do(
+    compiled, tmp_path, monkeypatch
+):
+    from pipelines import vertex_runner
+
+    # As on a machine where nobody has logged in: no file, no metadata server.
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    file = tmp_path / "pipeline.json"
+    file.write_text(json.dumps(compiled[0]["pictures"]))
+    vertex = Vertex(project="my-project", region="us-east1", image=IMAGE)
+    with pytest.raises(Exception, match="gcloud auth") as caught:
+        vertex_runner.submit(
+            experiments.get("fashion_mnist_gim"), ROOT, file, vertex
+        )
+    assert type(caught.value).__name__ == "CloudError"

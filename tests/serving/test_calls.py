@@ -64,6 +64,7 @@ class Halves:
     """A client whose answers are as long as the longest file of a request."""
 
     bytes_per_byte = 1.0
+    message_bytes = 4_000_000
 
     def signatures(self):
         return {"serving_default": Signature({"audio_bytes": object}, {})}
