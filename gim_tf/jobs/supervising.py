@@ -90,7 +90,7 @@ def join_cluster(
                 f"received {len(addresses)} addresses; give all workers the "
                 "same."
             )
-        decoupled_part.start_tensorflow(plan)
+        decoupled_part.start_tensorflow(plan, task)
         run_task(plan, task, addresses, interrupts)
 
 
