@@ -17,8 +17,10 @@ from gim_tf.data.input_pipeline import training_batches
 from gim_tf.data.records import count_records, record_files
 from gim_tf.errors import CheckpointError, ConfigError, TrainingError
 from gim_tf.jobs import Workers
+from gim_tf.jobs.supervising import free_addresses
 from gim_tf.stack import part
 from gim_tf.training.checkpoints import RunCheckpoints
+from gim_tf.training.decoupled import links, remote
 from gim_tf.training.decoupled.balance import module_seconds
 from gim_tf.training.interrupts import Interrupts
 from gim_tf.training.loop import Flow, LoopSettings, train_on
@@ -326,3 +328,35 @@ def test_module_seconds_are_those_of_each_module(vision):
     found = module_seconds(trainer, next(training_batches(data, 0)), steps=1)
     assert len(found) == 3
     assert all(0 < one < 60 for one in found)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_a_mailbox_between_processes_is_bounded_and_forgets_nothing(dtype):
+    """Both ends in one process: the session takes the same way."""
+    (address,) = free_addresses(1)
+    to_it = remote.RemoteOutbox(1, address, 2, dtype)
+    assert to_it.want() is None  # nobody is there
+    inbox = remote.RemoteInbox(1, address, 2, dtype)
+    assert to_it.want() is None  # nobody has said what is wanted
+    inbox.announce(links.Want(5, 1))
+    assert to_it.want() == links.Want(5, 1)
+    assert inbox.take(0.0) is None
+    z = tf.cast(np.random.default_rng(0).normal(size=(4, 3, 2)), dtype)
+    messages = [
+        links.Message(links.Want(5, n), z * n, tf.constant([n] * 4, tf.int64))
+        for n in (1, 2, 3)
+    ]
+    assert to_it.put(messages[0], 0.0)
+    assert to_it.put(messages[1], 5.0)
+    assert not to_it.put(messages[2], 0.0)
+    assert not to_it.put(messages[2], 0.2)
+    for sent in messages[:2]:
+        found = inbox.take(1.0)
+        assert found.want == sent.want
+        assert found.z.dtype == dtype
+        np.testing.assert_array_equal(found.z, sent.z)
+        np.testing.assert_array_equal(found.labels, sent.labels)
+    # What found no room in time is not there, and can be sent again.
+    assert inbox.take(0.2) is None
+    assert to_it.put(messages[2], 5.0)
+    assert inbox.take(1.0).want.number == 3

@@ -82,7 +82,7 @@ def test_no_more_than_the_queue_holds_is_on_its_way():
     thread.start()
     ahead = []
     for received, _ in enumerate(itertools.islice(batches, 20)):
-        thread.join(timeout=0.03)  # time to send as many as there is room for
+        thread.join(timeout=0.02)  # time to send as many as there is room for
         ahead.append(len(sent) - received)
     thread.join()
     # The one just received, and three that wait.

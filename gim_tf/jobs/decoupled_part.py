@@ -48,8 +48,17 @@ class Ends(NamedTuple):
     outbox: links.Outbox | None
 
 
-def start_tensorflow(plan: Plan) -> None:
-    """What must be set before any operation runs in a worker's process."""
+def start_tensorflow(plan: Plan, task: int) -> None:
+    """What must be set before any operation runs in a worker's process.
+
+    Of several accelerators it sees one: by default a process takes the memory
+    of all.
+    """
+    accelerators = tf.config.list_physical_devices("GPU")
+    if accelerators:
+        own = accelerators[task % len(accelerators)]
+        tf.config.set_visible_devices(own, "GPU")
+        tf.config.experimental.set_memory_growth(own, True)
     if plan.threads:
         tf.config.threading.set_intra_op_parallelism_threads(plan.threads)
         tf.config.threading.set_inter_op_parallelism_threads(plan.threads)

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         (plan.part_dir(number) / ERROR).unlink(missing_ok=True)
         decoupled_part.bind_to_cores(plan, number)
         try:
-            decoupled_part.start_tensorflow(plan)
+            decoupled_part.start_tensorflow(plan, number)
             _wait_for_lock(plan, number)
             run_task(plan, number, addresses.split(","), interrupts)
         except GimError as error:

@@ -1,5 +1,6 @@
 """Pretraining by decoupled workers: division, running, and the whole of it."""
 
+import contextlib
 import itertools
 import logging
 import signal
@@ -69,6 +70,8 @@ def pretrain(
         _check_resume(run, resume)
         if experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
+        if workers.kind == "processes":
+            _leave_accelerators()
         data = build.build_training_data(
             experiment, files, records.count_records(files)
         )
@@ -89,6 +92,13 @@ def pretrain(
         section = _whole(plan, run)
         run.write_json("pretrain.json", section)
     return section
+
+
+def _leave_accelerators() -> None:
+    """Takes no more of their memory than the measurement needs."""
+    for accelerator in tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):  # in use by this process
+            tf.config.experimental.set_memory_growth(accelerator, True)
 
 
 def _check_resume(run: RunDirectory, resume: str) -> None:

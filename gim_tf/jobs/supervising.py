@@ -53,10 +53,10 @@ def run_task(
     # Servers come after the first operations: TensorFlow's pool of threads
     # has the size that the first to use it asked for.
     if task > 0:
-        inbox = remote.Inputs(task, addresses[task], capacity, dtype)
+        inbox = remote.RemoteInbox(task, addresses[task], capacity, dtype)
     if task < plan.num_workers - 1:
         above = task + 1
-        outbox = remote.Outputs(above, addresses[above], capacity, dtype)
+        outbox = remote.RemoteOutbox(above, addresses[above], capacity, dtype)
     ends = decoupled_part.Ends(inbox, outbox)
     built = decoupled_part.build_worker(plan, task, trainer, ends, interrupts)
     decoupled_part.run_worker(plan, task, built)
@@ -90,7 +90,7 @@ def join_cluster(
                 f"received {len(addresses)} addresses; give all workers the "
                 "same."
             )
-        decoupled_part.start_tensorflow(plan)
+        decoupled_part.start_tensorflow(plan, task)
         run_task(plan, task, addresses, interrupts)
 
 
@@ -101,7 +101,7 @@ def run_processes(plan: Plan, interrupts: Interrupts) -> None:
       InterruptedRunError: a signal came; all are saved.
       WorkerFailedError: one ended with an error, or was killed too often.
     """
-    addresses = _free_addresses(plan.num_workers)
+    addresses = free_addresses(plan.num_workers)
     processes = [
         _start(plan, task, addresses) for task in range(plan.num_workers)
     ]
@@ -132,6 +132,18 @@ def run_processes(plan: Plan, interrupts: Interrupts) -> None:
             time.sleep(0.2)
     finally:
         _end(processes)
+
+
+def free_addresses(count: int) -> list[str]:
+    """Addresses on this machine that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
 
 
 def _start(
@@ -193,15 +205,3 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 def _close(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         process.stdin.close()
-
-
-def _free_addresses(count: int) -> list[str]:
-    """Addresses on this machine that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

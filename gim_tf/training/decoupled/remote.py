@@ -40,7 +40,7 @@ _LOOK_SECONDS = 1.0
 _ALSO_DEAD = (tf.errors.OpError, RuntimeError)
 
 
-class Inputs:
+class RemoteInbox:
     """The `Inbox` of a worker, on a server of this process.
 
     Args:
@@ -81,7 +81,7 @@ class Inputs:
         return Message(_want(want), z, labels)
 
 
-class Outputs:
+class RemoteOutbox:
     """The `Outbox` to a worker: a session on its server, opened when needed.
 
     Args:
