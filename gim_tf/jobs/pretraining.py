@@ -94,7 +94,7 @@ def pretrain(
     if experiment.training.operations_in_turn:
         run_operations_in_turn()
     replicas = replicas or make_replicas(experiment.training.strategy)
-    check_division(experiment.training, replicas)
+    check_division(experiment, replicas)
     run = RunDirectory(run_dir)
     with run.locked(), replicas.watched():
         data = build.build_training_data(
