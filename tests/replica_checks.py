@@ -21,6 +21,11 @@ from gim_tf.training.replicas import Replicas, make_replicas
 
 DEVICES = 2
 BATCH = 8
+TWO_MODULES = (
+    "stack.encoder.planes=[4, 6]",
+    "stack.encoder.depths=[1, 1]",
+    "stack.module_sizes=[2, 1]",
+)
 
 
 class NegativesOfAPart(UniformNegatives):
@@ -48,7 +53,7 @@ class NegativesOfAPart(UniformNegatives):
 def experiment(name, *more):
     settings = [
         setting
-        for setting in (*TINY, *more)
+        for setting in (*TINY, *TWO_MODULES, *more)
         if "supervised" not in name or "objective" not in setting
     ]
     return config.resolve(experiments.get(name), settings)
@@ -181,7 +186,7 @@ def job(directory):
     return {
         "resumed_equal": np.array_equal(*map(saved, sorted_runs(directory))),
         "refused": [
-            refusal(lambda: pretrain(other, name))
+            refusal(pretrain, other, name)
             for other, name in (
                 (experiment("fashion_mnist_gim", settings[1]), "whole"),
                 (
@@ -213,9 +218,9 @@ def saved(directory):
     return np.concatenate(values)
 
 
-def refusal(call):
+def refusal(function, *arguments):
     try:
-        call()
+        function(*arguments)
     except (CheckpointError, ConfigError) as error:
         return str(error)
     return ""
@@ -241,7 +246,7 @@ def main():
         "trained": info_nce(replicas, directory / "run"),
         "job": job(directory),
     }
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def pretrain(
             workers=workers or Workers(),
         )
     replicas = replicas or make_replicas(experiment.training.strategy)
-    check_division(experiment.training, replicas)
+    check_division(experiment, replicas)
     with run.locked(), replicas.watched():
         data = build.build_training_data(
             experiment, files, records.count_records(files)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from gim_tf.config import TrainingConfig
+from gim_tf.config import Experiment
 from gim_tf.errors import ConfigError, WorkerLostError
 from gim_tf.training.cluster import Cluster
 from gim_tf.training.deadline import Deadline
@@ -33,6 +33,9 @@ _LOST = (
     tf.errors.UnavailableError,
     tf.errors.UnknownError,
 )
+
+# Objectives that can do with one example a replica.
+_SINGLE = ("info_nce", "supervised")
 
 
 def mean(values: Any) -> Any:
@@ -207,8 +210,8 @@ def make_replicas(
         return Replicas(_mirrored())
     if cluster is None:
         raise ConfigError(
-            f"Strategy {kind!r} needs the addresses of its workers; set "
-            "TF_CONFIG."
+            f"Strategy {kind!r} needs the addresses of its workers; start "
+            "`gim pretrain --strategy multiworker` with TF_CONFIG in each."
         )
     return _of_cluster(cluster, time_limit)
 
@@ -245,14 +248,20 @@ def _of_cluster(cluster: Cluster, time_limit: float) -> Replicas:
     )
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
-    except BaseException:
+    except tf.errors.OpError as error:
         deadline.stop()
-        raise
+        raise WorkerLostError(
+            f"Worker {cluster.worker} cannot join {', '.join(others)} from "
+            f"{cluster.addresses[cluster.worker]}: "
+            f"{error.message.splitlines()[0]}. Check the addresses of "
+            "TF_CONFIG, and that nothing else listens on this one."
+        ) from error
     return Replicas(strategy, cluster, deadline)
 
 
-def check_division(training: TrainingConfig, replicas: Replicas) -> None:
+def check_division(experiment: Experiment, replicas: Replicas) -> None:
     """Raises `ConfigError` where batches cannot be divided over replicas."""
+    training, objective = experiment.training, experiment.stack.objective.kind
     count, batch = replicas.count, training.batch_size
     if batch % count:
         below = batch // count * count
@@ -266,6 +275,12 @@ def check_division(training: TrainingConfig, replicas: Replicas) -> None:
             f"training.recompute_groups must divide the {batch // count} "
             f"examples of each of {count} replicas, received "
             f"{training.recompute_groups}."
+        )
+    if batch // count < 2 <= batch and objective not in _SINGLE:
+        raise ConfigError(
+            f"stack.objective.kind {objective!r} compares the examples of a "
+            f"replica with each other; {count} replicas need a "
+            f"training.batch_size of {2 * count} or more, received {batch}."
         )
     if training.operations_in_turn and replicas.strategy is not None:
         raise ConfigError(
