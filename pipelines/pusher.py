@@ -95,12 +95,13 @@ def _push_remote(model_dir: str, serving_dir: str) -> str:
     last = os.path.join(model_dir, "saved_model.pb")
     for folder, _, files in tf.io.gfile.walk(model_dir):
         below = os.path.relpath(folder, model_dir)
-        tf.io.gfile.makedirs(os.path.normpath(os.path.join(final, below)))
+        # No normpath: of gs://bucket it would make the local path gs:/bucket.
+        into = final if below == "." else os.path.join(final, below)
+        tf.io.gfile.makedirs(into)
         for name in files:
             source = os.path.join(folder, name)
             if source != last:
-                copy = os.path.join(final, below, name)
-                tf.io.gfile.copy(source, os.path.normpath(copy))
+                tf.io.gfile.copy(source, os.path.join(into, name))
     tf.io.gfile.copy(last, os.path.join(final, "saved_model.pb"))
     return final
 

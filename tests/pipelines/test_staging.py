@@ -20,7 +20,7 @@ pytestmark = pytest.mark.pipeline
 
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
-    """Where folders are copied to, and which must be empty afterwards."""
+    """Where folders are copied to, and which none of ours may be left."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     return tmp_path / "scratch"
@@ -38,7 +38,7 @@ def test_what_is_written_appears_whole_or_not_at_all(tmp_path, scratch):
     assert not (tmp_path / "other").exists()
     with staging.read(f"file://{target}") as local:
         assert Path(local, "deep", "file").read_text() == "whole"
-    assert list(scratch.iterdir()) == []
+    assert list(scratch.glob("gim-*")) == []
 
 
 def write_half(target):
@@ -110,4 +110,4 @@ def test_probe_and_push_work_on_artifacts_at_urls(small, tmp_path, scratch):
     served = folder / "serving/small"
     assert sorted(path.name for path in served.iterdir()) == ["1", "2"]
     verify_manifest(served / "2")
-    assert list(scratch.iterdir()) == []
+    assert list(scratch.glob("gim-*")) == []
