@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from gim_tf.errors import CheckpointError
 from gim_tf.jobs.supervising import free_addresses
 from gim_tf.training.run_directory import RunDirectory
 from tests.test_faults import (  # noqa: F401 - pictures is a fixture
@@ -112,6 +113,39 @@ def test_free_running_workers_go_on_without_one_that_was_killed(
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, errors
     assert "was killed by signal 9" in errors
+
+
+def test_workers_whose_command_was_killed_save_and_end(
+    pictures,  # noqa: F811
+    tmp_path,
+):
+    run = tmp_path / "run"
+    process = start(
+        pictures,
+        run,
+        "training.num_steps=1000000",
+        "training.checkpoint_every=500",
+        verb=decoupled("--workers", "2"),
+    )
+    folders = run / "training" / "workers"
+    wait_for(
+        process,
+        lambda: len(list(folders.glob("*/history.jsonl"))) == 2,
+    )
+    parts = sorted(folders.glob("modules_*"))
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + PATIENCE
+    for folder in parts:
+        while True:
+            try:
+                with RunDirectory(folder).locked():
+                    break
+            except CheckpointError:  # it is still at work
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+    # Not a multiple of 500: saved because it was to end.
+    assert any(newest_of(folder) % 500 for folder in parts)
 
 
 def in_cluster(pictures, run, task, addresses, timeout):  # noqa: F811
