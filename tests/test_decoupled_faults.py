@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from gim_tf.errors import CheckpointError
 from gim_tf.jobs.supervising import free_addresses
 from gim_tf.training.run_directory import RunDirectory
 from tests.test_faults import (  # noqa: F401 - pictures is a fixture
@@ -114,6 +115,39 @@ def test_free_running_workers_go_on_without_one_that_was_killed(
     assert "was killed by signal 9" in errors
 
 
+def test_workers_whose_command_was_killed_save_and_end(
+    pictures,  # noqa: F811
+    tmp_path,
+):
+    run = tmp_path / "run"
+    process = start(
+        pictures,
+        run,
+        "training.num_steps=1000000",
+        "training.checkpoint_every=500",
+        verb=decoupled("--workers", "2"),
+    )
+    folders = run / "training" / "workers"
+    wait_for(
+        process,
+        lambda: len(list(folders.glob("*/history.jsonl"))) == 2,
+    )
+    parts = sorted(folders.glob("modules_*"))
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + PATIENCE
+    for folder in parts:
+        while True:
+            try:
+                with RunDirectory(folder).locked():
+                    break
+            except CheckpointError:  # it is still at work
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+    # Not a multiple of 500: saved because it was to end.
+    assert any(newest_of(folder) % 500 for folder in parts)
+
+
 def in_cluster(pictures, run, task, addresses, timeout):  # noqa: F811
     options = ("--cluster", addresses, "--task", str(task))
     verb = decoupled(*options, "--worker-timeout", str(timeout))
@@ -126,32 +160,30 @@ def test_a_lost_host_is_one_clear_error_and_the_run_goes_on_later(
     whole,
 ):
     run, addresses = tmp_path / "run", ",".join(free_addresses(2))
-    first, second = (
-        in_cluster(pictures, run, task, addresses, timeout=60)
-        for task in (0, 1)
-    )
+
+    def worker(task, timeout):
+        return in_cluster(pictures, run, task, addresses, timeout)
+
+    first, second = worker(0, PATIENCE), worker(1, PATIENCE)
     # The measurement decides which modules the second worker has.
     folders = run / "training" / "workers"
     wait_for(
-        first,
-        lambda: any(
-            newest_of(p) >= 10
-            for p in folders.glob("modules_*_3")
-            if folders.is_dir()
-        ),
+        first, lambda: any(newest_of(p) >= 10 for p in folders.glob("*_3"))
     )
     second.kill()
     second.communicate()
+    first.send_signal(signal.SIGTERM)
+    _, errors = first.communicate(timeout=PATIENCE)
+    assert first.returncode == 143, errors
+    # Its host does not come back, and nobody waits for ever.
+    first = worker(0, 3)
     _, errors = first.communicate(timeout=PATIENCE)
     assert first.returncode == 4, errors
     last = errors.strip().splitlines()[-1]
     assert last.startswith("gim: error: Worker 2 of 2 ")
-    assert "gave no sign for 60 s" in last
+    assert "gave no sign for 3 s" in last
     assert "Traceback" not in errors
-    first, second = (
-        in_cluster(pictures, run, task, addresses, timeout=PATIENCE)
-        for task in (0, 1)
-    )
+    first, second = worker(0, PATIENCE), worker(1, PATIENCE)
     finish(second)
     finish(first)
     assert sha256_of_all_variables(run) == sha256_of_all_variables(whole)

@@ -149,7 +149,8 @@ def free_addresses(count: int) -> list[str]:
 def _start(
     plan: Plan, task: int, addresses: Sequence[str]
 ) -> subprocess.Popen[bytes]:
-    command = (sys.executable, "-m", "gim_tf.jobs.decoupled_worker")
+    module = "gim_tf.jobs.decoupled_worker"
+    command = (sys.executable, "-W", "ignore", "-m", module)
     return subprocess.Popen(
         [*command, str(plan.run_dir), str(task), ",".join(addresses)],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
