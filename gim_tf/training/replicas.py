@@ -248,9 +248,14 @@ def _of_cluster(cluster: Cluster, time_limit: float) -> Replicas:
     )
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
-    except BaseException:
+    except tf.errors.OpError as error:
         deadline.stop()
-        raise
+        raise WorkerLostError(
+            f"Worker {cluster.worker} cannot join {', '.join(others)} from "
+            f"{cluster.addresses[cluster.worker]}: "
+            f"{error.message.splitlines()[0]}. Check the addresses of "
+            "TF_CONFIG, and that nothing else listens on this one."
+        ) from error
     return Replicas(strategy, cluster, deadline)
 
 
