@@ -129,11 +129,15 @@ def train(
             if saves and replicas.is_chief:
                 checkpoints.save(step)
             if stop:
-                raise InterruptedRunError(
-                    f"Interrupted by signal {stop} after step {step}, which "
-                    "is saved; run again to resume.",
-                    stop,
-                )
+                raise _interruption(stop, step)
+
+
+def _interruption(signal: int, step: int) -> InterruptedRunError:
+    return InterruptedRunError(
+        f"Interrupted by signal {signal} after step {step}, which is saved; "
+        "run again to resume.",
+        signal,
+    )
 
 
 def _first_signal(received: list[int]) -> int | None:
