@@ -83,7 +83,7 @@ def submission(root: str, vertex: Vertex) -> dict[str, str]:
         "region": vertex.region,
         "pipeline root": f"{root.rstrip('/')}/pipeline",
         "runs as": vertex.service_account or "the project's default account",
-        "training": (
+        "trains on": (
             f"{'spot' if vertex.spot else 'standard'} machines, at most "
             f"{vertex.timeout_hours} h"
         ),

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.pipeline
 
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
-    """Where folders are copied to, and which none of ours may be left."""
+    """Where folders are copied to; none may be left there."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     return tmp_path / "scratch"
