@@ -152,9 +152,7 @@ def test_the_package_is_staged_for_workers_as_a_wheel(tmp_path):
     ):
         assert needed in names
     options = PipelineOptions([f"--extra_package={wheel}"])
-    resources = Stager.create_job_resources(
-        options, str(tmp_path), skip_prestaged_dependencies=True
-    )
+    resources = Stager.create_job_resources(options, str(tmp_path))
     staged = {
         name.decode() if isinstance(name, bytes) else name
         for resource in resources
