@@ -5,8 +5,9 @@ It hands a script no arguments, so that they come from the environment:
     GIM_EXPERIMENT    name; fashion_mnist_gim
     GIM_SET           overrides, as of --set, separated by spaces; none
     GIM_OUTPUT_DIR    of a local run; outputs/<experiment>
-    GIM_PROJECT, GIM_REGION, GIM_PIPELINE_ROOT    of Vertex AI; all needed
-    GIM_IMAGE, GIM_SERVICE_ACCOUNT, GIM_DATA_VERSION    likewise, if any
+    GIM_PROJECT, GIM_REGION, GIM_PIPELINE_ROOT, GIM_IMAGE    of Vertex AI; all
+                      needed
+    GIM_SERVICE_ACCOUNT, GIM_DATA_VERSION    likewise, if any
 
 Both runner files take both engines: the command replaces the `run` of the
 engine's runner before it loads the file, and from that the engine is told.
@@ -22,9 +23,9 @@ from tfx import v1 as tfx
 from gim_tf import config, experiments
 from gim_tf.errors import ConfigError, GimError
 from pipelines import local_runner, vertex_runner
-from pipelines.vertex_settings import Vertex, usual_image
+from pipelines.vertex_settings import Vertex
 
-_VERTEX = ("GIM_PROJECT", "GIM_REGION", "GIM_PIPELINE_ROOT")
+_VERTEX = ("GIM_PROJECT", "GIM_REGION", "GIM_PIPELINE_ROOT", "GIM_IMAGE")
 
 
 def main(environment: Mapping[str, str] = os.environ) -> None:
@@ -71,7 +72,7 @@ def _compile_for_vertex(
         raise ConfigError(
             f"For Vertex AI set {', '.join(missing)} in the environment."
         )
-    project, region, root = (environment[name] for name in _VERTEX)
+    project, region, root, image = (environment[name] for name in _VERTEX)
     vertex_runner.compile_pipeline(
         experiment,
         root,
@@ -79,7 +80,7 @@ def _compile_for_vertex(
         vertex=Vertex(
             project=project,
             region=region,
-            image=environment.get("GIM_IMAGE") or usual_image(project, region),
+            image=image,
             service_account=environment.get("GIM_SERVICE_ACCOUNT", ""),
         ),
         data_fingerprint=vertex_runner.fingerprint(

@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from gim_tf import __version__
 from gim_tf.errors import ConfigError
 from pipelines.settings import Places
 
@@ -138,12 +137,6 @@ class Vertex:
             "display_name": name,
             "job_spec": spec,
         }
-
-
-def usual_image(project: str, region: str) -> str:
-    """The container that cloudbuild.yaml builds of this version."""
-    repository = f"{region}-docker.pkg.dev/{project.replace(':', '/')}/gim"
-    return f"{repository}/gim:{__version__}"
 
 
 def vertex_places(root: str, *, name: str, schema_file: str) -> Places:

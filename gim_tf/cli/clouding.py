@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gim_tf.config import Experiment
     from pipelines.vertex_settings import Machines, Vertex
 
-_NEEDED = ("project", "region", "pipeline_root")
+_NEEDED = ("project", "region", "pipeline_root", "image")
 
 
 def add_vertex(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +34,8 @@ def add_vertex(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--image",
-        help="container of all components; by default the one that "
-        "cloudbuild.yaml pushes",
+        help="container of all components, as `make image` or cloudbuild.yaml "
+        "named it",
     )
     group.add_argument(
         "--service-account",
@@ -88,7 +88,7 @@ def _add_machines(group: "argparse._ArgumentGroup") -> None:
 def run_vertex(options: argparse.Namespace) -> None:
     """Compiles, prints the plan, and submits unless it is a dry run."""
     from pipelines.settings import Options, check_bulk_infer
-    from pipelines.vertex_settings import Vertex, usual_image, vertex_places
+    from pipelines.vertex_settings import Vertex, vertex_places
 
     experiment = shared.resolved(options)
     if options.bulk_infer:
@@ -100,7 +100,7 @@ def run_vertex(options: argparse.Namespace) -> None:
     vertex = Vertex(
         project=options.project,
         region=options.region,
-        image=options.image or usual_image(options.project, options.region),
+        image=options.image,
         service_account=options.service_account,
         pools=(_machines(options),),
         spot=options.spot,

@@ -37,6 +37,7 @@ def told(tmp_path_factory):
         "GIM_SET": "training.num_steps=3",
         "GIM_PROJECT": "my-project",
         "GIM_REGION": "europe-west4",
+        "GIM_IMAGE": "gim:0.1.0",
         "GIM_PIPELINE_ROOT": "gs://my-bucket/gim",
     }
     local, vertex = "pipelines/local_runner.py", "pipelines/vertex_runner.py"
