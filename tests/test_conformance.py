@@ -32,6 +32,7 @@ TWINS = {
     "SequenceNegatives": "negative_candidates",
     "ShiftedNegatives": "negative_candidates",
     "Supervised": "cross_entropy",
+    "SupervisedFrames": "cross_entropy",
     "UniformNegatives": "negative_candidates",
 }
 KINDS = (keras.layers.Layer, keras.optimizers.Optimizer)

@@ -14,7 +14,7 @@ HEAVY = {
 }
 PIPELINE = {"tfx", "tfx_bsl", "apache_beam", "kfp", "ml_metadata"}
 # 189 of Python's and ours; NumPy alone would bring 150 more.
-MOST_MODULES = 260
+MOST_MODULES = 280
 
 
 def loaded(code):
