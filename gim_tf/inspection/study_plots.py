@@ -63,7 +63,9 @@ def by_depth(
 ) -> bytes:
     """One curve a system, against the number of the module.
 
-    The axis is logarithmic where values are ten times apart.
+    The axis is logarithmic where values are ten times apart, and begins at 0
+    where they are not close to each other. Curves stand a little beside each
+    other, so that their bars can be told apart.
 
     Args:
       panels: by title, the curves by system: a point a module, first to last.
@@ -73,7 +75,10 @@ def by_depth(
     for ax, (title, curves) in zip(axes, panels.items(), strict=False):
         for index, (name, points) in enumerate(curves.items()):
             ax.errorbar(
-                range(1, len(points) + 1),
+                [
+                    depth + 0.02 * (index - (len(curves) - 1) / 2)
+                    for depth in range(1, len(points) + 1)
+                ],
                 [point.mean for point in points],
                 [_bar(point) for point in points],
                 color=style.MODULE_COLOURS[index % len(style.MODULE_COLOURS)],
@@ -163,7 +168,9 @@ def _bar(point: Point) -> float:
 
 def _scale(ax: Axes, values: Sequence[float]) -> None:
     positive = [value for value in values if value > 0]
-    if not positive or max(positive) < 10 * min(positive):
+    if not positive or max(positive) < 2 * min(positive):
+        return  # from 0 on, curves so close would be one line
+    if max(positive) < 10 * min(positive):
         ax.set_ylim(bottom=0.0)
         return
     ax.set_yscale("log")
