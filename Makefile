@@ -72,7 +72,8 @@ golden-test: setup ## goldens of the authors' code: all that are there
 
 fault-test: setup ## tests that kill processes and fill disks
 	@echo "== fault tests: pytest"
-	@$(BIN)/pytest -q -n 2 -m "faults and not slow" tests/test_faults.py
+	@$(BIN)/pytest -q -n 2 -m "faults and not slow" --dist loadfile \
+		tests/test_faults.py tests/test_decoupled_faults.py tests/test_replicas.py
 
 pipeline-test: setup ## tests that run TFX pipelines
 	@echo "== pipeline tests: pytest"

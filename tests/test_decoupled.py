@@ -171,14 +171,17 @@ def iter_batches(handed, data):
     return (kind(z, labels) for z, labels in handed)
 
 
-@pytest.mark.parametrize("kind", ["threads", "processes"])
 @pytest.mark.parametrize(
-    ("modality", "sizes"),
+    ("kind", "modality", "sizes"),
     [
-        ("vision", (1, 2)),
-        ("vision", (1, 1, 1)),
-        ("audio", (4, 2)),
-        ("audio", (2, 2, 2)),
+        ("threads", "vision", (1, 1, 1)),
+        ("threads", "audio", (4, 2)),
+        ("processes", "vision", (1, 2)),
+        ("processes", "audio", (2, 2, 2)),
+        pytest.param("threads", "vision", (1, 2), marks=pytest.mark.slow),
+        pytest.param("threads", "audio", (2, 2, 2), marks=pytest.mark.slow),
+        pytest.param("processes", "vision", (1, 1, 1), marks=pytest.mark.slow),
+        pytest.param("processes", "audio", (4, 2), marks=pytest.mark.slow),
     ],
 )
 def test_the_weights_are_those_of_the_simple_loop(

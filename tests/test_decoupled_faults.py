@@ -91,6 +91,7 @@ def test_killed_workers_come_back_and_the_weights_are_the_same(
     ]
 
 
+@pytest.mark.slow
 def test_free_running_workers_go_on_without_one_that_was_killed(
     pictures,  # noqa: F811
     tmp_path,
@@ -115,6 +116,7 @@ def test_free_running_workers_go_on_without_one_that_was_killed(
     assert "was killed by signal 9" in errors
 
 
+@pytest.mark.slow
 def test_workers_whose_command_was_killed_save_and_end(
     pictures,  # noqa: F811
     tmp_path,
@@ -154,6 +156,7 @@ def in_cluster(pictures, run, task, addresses, timeout):  # noqa: F811
     return start(pictures, run, *STEPS, verb=verb)
 
 
+@pytest.mark.slow
 def test_a_lost_host_is_one_clear_error_and_the_run_goes_on_later(
     pictures,  # noqa: F811
     tmp_path,
@@ -189,6 +192,7 @@ def test_a_lost_host_is_one_clear_error_and_the_run_goes_on_later(
     assert sha256_of_all_variables(run) == sha256_of_all_variables(whole)
 
 
+@pytest.mark.slow
 def test_a_cluster_without_a_first_worker_says_so(pictures, tmp_path):  # noqa: F811
     process = in_cluster(
         pictures, tmp_path / "run", 1, ",".join(free_addresses(2)), timeout=2

@@ -322,6 +322,7 @@ def test_a_killed_worker_ends_all_and_the_run_goes_on(pictures, tmp_path):
     assert steps_of(killed) == steps_of(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_a_signal_to_one_worker_stops_all_at_the_same_step(pictures, tmp_path):
     processes = start_two(pictures, tmp_path / "run", "training.num_steps=5000")
@@ -334,6 +335,7 @@ def test_a_signal_to_one_worker_stops_all_at_the_same_step(pictures, tmp_path):
     assert f"after step {newest(tmp_path / 'run')}," in last[0]
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_worker_alone_does_not_wait_for_ever(pictures, tmp_path, index):
@@ -347,6 +349,7 @@ def test_a_worker_alone_does_not_wait_for_ever(pictures, tmp_path, index):
     assert addresses[1 - index] in errors
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_a_worker_that_stands_still_ends_the_others(pictures, tmp_path):
     processes = start_two(
