@@ -271,7 +271,9 @@ def test_two_devices_of_one_process_take_turns(vision, tmp_path):
     assert sha256(tmp_path / "run") == sha256(whole)
 
 
-@pytest.mark.parametrize("kind", ["threads", "processes"])
+@pytest.mark.parametrize(
+    "kind", ["threads", pytest.param("processes", marks=pytest.mark.slow)]
+)
 def test_free_running_workers_finish_and_learn(vision, tmp_path, kind):
     """Losses fall; who is ahead trains on batches again."""
     experiment, records, _ = vision

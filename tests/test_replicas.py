@@ -285,6 +285,7 @@ def steps_of(directory):
     return [line["step"] for line in history]
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_two_processes_do_what_one_does(pictures, tmp_path):
     more = ("training.num_steps=4",)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.pipeline
+# Each of its commands imports TFX anew.
+pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 # Several commands in one process, since TFX takes half a minute to import.
