@@ -1,10 +1,12 @@
 """What of an experiment decides the weights of its run."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from gim_tf import config
 from gim_tf.config import BlessingConfig, Experiment, ProbeConfig
+from gim_tf.errors import ConfigError
 
 _HELDOUT_SETTINGS = (
     "heldout_every",
@@ -48,3 +50,24 @@ def deciding(experiment: Experiment) -> dict[str, Any]:
     for name in (*_TRADES, *_PLACES, *undecided):
         del settings["training"][name]
     return settings
+
+
+def renewed(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as this version would write it.
+
+    Args:
+      recorded: what an earlier version made by `deciding`, with what was
+        recorded beside it.
+
+    Returns:
+      With settings that are new since at their defaults, which are what
+      earlier versions did; unchanged where it cannot be read as settings.
+    """
+    names = {item.name for item in dataclasses.fields(Experiment)}
+    own = {key: recorded[key] for key in recorded if key in names}
+    try:
+        experiment = config.from_dict(own)
+    except ConfigError:
+        return dict(recorded)
+    probe = config.to_dict(experiment.probe)
+    return {**recorded, **deciding(experiment), "probe": probe}

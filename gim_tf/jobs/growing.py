@@ -20,7 +20,7 @@ from gim_tf.data import corpus
 from gim_tf.data.records import record_files
 from gim_tf.errors import ConfigError
 from gim_tf.inspection import growth
-from gim_tf.jobs.deciding import deciding
+from gim_tf.jobs.deciding import deciding, renewed
 from gim_tf.jobs.exporting import export, restored
 from gim_tf.jobs.growing_scores import score_last_module
 from gim_tf.jobs.ingesting import ingest
@@ -109,7 +109,8 @@ def grow(
                 "probe": config.to_dict(experiment.probe),
                 "data_fingerprint": facts["fingerprint"],
                 "start": _identity(start),
-            }
+            },
+            renewed,
         )
         grower = _Grower(experiment, run.path, facts["fingerprint"], start)
         return _grown(grower, run, limits)

@@ -8,7 +8,7 @@ from gim_tf import build, config
 from gim_tf.config import Experiment
 from gim_tf.data.input_pipeline import TrainingData, training_batches
 from gim_tf.inspection import samples, tensorboard
-from gim_tf.jobs.deciding import deciding
+from gim_tf.jobs.deciding import deciding, renewed
 from gim_tf.training.loop import LoopSettings
 from gim_tf.training.run_directory import RunDirectory
 
@@ -26,7 +26,7 @@ def bind(
     Raises:
       CheckpointError: they differ; names the keys.
     """
-    run.bind({**deciding(experiment), **origin})
+    run.bind({**deciding(experiment), **origin}, renewed)
 
 
 def show_inputs(

@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -46,8 +46,17 @@ class RunDirectory:
         with held(self.path / _LOCK, self.path, CheckpointError):
             yield
 
-    def bind(self, config: Mapping[str, Any]) -> None:
+    def bind(
+        self,
+        config: Mapping[str, Any],
+        renewed: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
+    ) -> None:
         """Records the configuration, or compares it with the recorded one.
+
+        Args:
+          config: plain JSON values.
+          renewed: brings a record of an earlier version to the form of
+            `config`, so that a setting that is new since is no difference.
 
         Raises:
           CheckpointError: they differ; names the keys.
@@ -55,7 +64,7 @@ class RunDirectory:
         if not (self.path / CONFIG).exists():
             self.write_json(CONFIG, config)
             return
-        changed = differing_keys(self.config(), config)
+        changed = differing_keys(renewed(self.config()), config)
         if changed:
             raise CheckpointError(
                 f"{self.path} was started with other settings "
