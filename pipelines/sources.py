@@ -22,6 +22,7 @@ _RECORDS = (
     "data/pcm.py",
     "data/records.py",
     "data/shards.py",
+    "paths.py",
 )
 # Files and folders, below gim_tf/ or pipelines/, that decide an output.
 INGEST_SOURCES = (
@@ -133,6 +134,7 @@ READER_SOURCES = (
 BLESS_SOURCES = ("pipelines/blessing.py", "pipelines/components.py")
 PUSH_SOURCES = (
     "export/manifest.py",
+    "paths.py",
     "pipelines/components.py",
     "pipelines/pusher.py",
     "pipelines/staging.py",
@@ -147,6 +149,7 @@ REPORT_SOURCES = (
     "inspection",
     "jobs/probed.py",
     "jobs/reporting.py",
+    "paths.py",
     "pipelines/components.py",
     "pipelines/evaluation.py",
     "pipelines/staging.py",

@@ -25,6 +25,7 @@ from gim_tf.jobs.decoupled_plan import (
     write_plan,
 )
 from gim_tf.jobs.run_log import RunLog
+from gim_tf.paths import AnyPath, local_path
 from gim_tf.stack import part
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.decoupled import balance, worker
@@ -42,7 +43,7 @@ def pretrain(
     files: Sequence[str],
     run: RunDirectory,
     *,
-    tensorboard_dir: str | Path,
+    tensorboard_dir: AnyPath,
     resume: str,
     data_fingerprint: str,
     workers: Workers,
@@ -61,13 +62,15 @@ def pretrain(
       workers: who trains.
 
     Raises:
-      ConfigError: more workers than modules, or another `resume`.
+      ConfigError: more workers than modules, or another `resume`, or a run
+        behind a URL: workers share a file system.
       CheckpointError: the run was divided otherwise, and more of `pretrain`.
       WorkerLostError: a worker did not answer in time; all are saved.
       WorkerFailedError: a worker process ended with an error.
     """
+    run_dir = local_path(run.path)
     with run.locked():
-        _check_resume(run, resume)
+        _check_resume(run_dir, resume)
         if experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
         if workers.kind == "processes":
@@ -79,9 +82,9 @@ def pretrain(
         plan = Plan(
             experiment=experiment,
             files=tuple(files),
-            run_dir=run.path,
+            run_dir=run_dir,
             tensorboard_dir=str(tensorboard_dir),
-            sizes=_sizes(experiment, data, run.path, workers),
+            sizes=_sizes(experiment, data, run_dir, workers),
             silence_seconds=workers.silence_seconds,
             threads=workers.threads,
         )
@@ -101,15 +104,15 @@ def _leave_accelerators() -> None:
             tf.config.experimental.set_memory_growth(accelerator, True)
 
 
-def _check_resume(run: RunDirectory, resume: str) -> None:
+def _check_resume(run_dir: Path, resume: str) -> None:
     if resume not in ("auto", "never"):
         raise ConfigError(
             "A decoupled run has a checkpoint a worker, not one to resume from "
             f"by its path; expected 'auto' or 'never', received {resume!r}."
         )
-    if resume == "never" and any(run.path.glob("workers/*/ckpt-*.index")):
+    if resume == "never" and any(run_dir.glob("workers/*/ckpt-*.index")):
         raise CheckpointError(
-            f"{run.path} already holds checkpoints, and resume is 'never'; "
+            f"{run_dir} already holds checkpoints, and resume is 'never'; "
             "choose another directory."
         )
 

@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +15,7 @@ from gim_tf.errors import DataError
 from gim_tf.export.manifest import versions
 from gim_tf.inspection.report import ReportData, render
 from gim_tf.jobs.probed import by_task
+from gim_tf.paths import AnyPath
 
 PAGE = "report.html"
 SUMMARY = "summary.json"
@@ -49,7 +49,7 @@ class Sources:
 def write_report(
     experiment: Experiment,
     sources: Sources,
-    directory: str | Path,
+    directory: AnyPath,
     *,
     execution: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
@@ -120,13 +120,13 @@ def write_report(
     return json.loads(_text(summary))
 
 
-def report(directory: str | Path) -> dict[str, Any]:
+def report(directory: AnyPath) -> dict[str, Any]:
     """Writes the report of a finished run again; returns its summary.
 
     Raises:
       DataError: the directory holds no finished run.
     """
-    path = os.path.join(directory, _SOURCES)
+    path = os.path.join(str(directory), _SOURCES)
     if not tf.io.gfile.exists(path):
         raise DataError(
             f"{directory} holds no finished run (no {_SOURCES}); run "
