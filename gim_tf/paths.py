@@ -197,6 +197,13 @@ def local_path(path: AnyPath) -> Path:
     return found
 
 
+def check_known(*paths: AnyPath) -> None:
+    """Raises `ConfigError` for a URL that TensorFlow cannot read or write."""
+    for path in filter(is_remote, paths):
+        with _store(str(path)):
+            pass
+
+
 def matching(pattern: str) -> list[Place]:
     """Files and folders by a pattern with * or ?, sorted."""
     if not is_remote(pattern):
@@ -249,7 +256,7 @@ def write_whole(path: Place, text: str, *, writer: str = "") -> None:
       writer: tells this writer from others of the same file.
     """
     partial = path.with_name(f"{path.name}{writer}.partial")
-    partial.write_text(text)
+    partial.write_text(text, encoding="utf-8")
     if isinstance(partial, RemotePath):
         partial.replace(RemotePath(str(path)))
     else:

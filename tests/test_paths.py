@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gim_tf.cli import main
 from gim_tf.data.shards import replaced_directory
 from gim_tf.errors import CheckpointError, ConfigError, DataError
 from gim_tf.export.manifest import verify_manifest, write_manifest
@@ -196,3 +197,22 @@ def test_an_unknown_scheme_is_an_error_of_one_line(use):
     with pytest.raises((ConfigError, DataError), match="scheme 'foo'") as error:
         use("foo://bucket/run")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("report --output-dir foo://bucket/run", "scheme 'foo'"),
+        ("run --experiment x --output-dir gs://b/run", "received gs://b/run"),
+        ("embed a.png --model m --output s3://b/e", "received s3://b/e"),
+    ],
+)
+def test_a_verb_says_which_urls_it_does_not_take(words, message, capsys):
+    try:
+        code = main(words.split())
+    except SystemExit as end:  # what argparse refuses
+        code = end.code
+    assert code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert "error: " in lines[-1]
+    assert message in lines[-1]

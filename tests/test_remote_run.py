@@ -1,5 +1,6 @@
 """A whole run behind a URL: the same as on a disk, and nothing on the disk."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from gim_tf import config, experiments, jobs
+from gim_tf.cli import main
 from gim_tf.data.corpus import read_corpus
 from gim_tf.data.records import record_files
 from gim_tf.export.saved_model import load_encoder
@@ -23,6 +25,9 @@ SETTINGS = (
     "training.checkpoint_every=1",
     "training.log_every=1",
     "training.num_steps=4",
+    "stack.encoder.planes=[4, 6]",
+    "stack.encoder.depths=[1, 1]",
+    "stack.module_sizes=[2, 1]",
     "probe.grid=False",
 )
 
@@ -96,42 +101,36 @@ def test_a_run_behind_a_url_is_the_run_on_a_disk(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_url_takes_export_probe_and_report(tmp_path, monkeypatch):
+def test_the_verbs_of_a_run_take_a_url(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    remote = as_path("ram://probed/run")
-    put_idx(remote / "data")
-    experiment = train(experiment_on(remote / "data"), remote)
-    training = remote / "training"
-    jobs.export(experiment, training, remote / "model")
-    splits = [record_files(remote / "records", s) for s in ("train", "test")]
-    probes = jobs.probe(
-        experiment,
-        remote / "model",
-        *splits,
-        remote / "probe",
-        tensorboard_dir=remote / "tensorboard",
-        controls_dir=remote / "controls",
-    )
+    run = as_path("ram://verbs/run")
+    put_idx(run / "data")
+    words = [word for setting in SETTINGS for word in ("--set", setting)]
+    output = ["--output-dir", str(run)]
+    data = ["--data", str(run / "data")]
+    for verb in (
+        ["pretrain", "--experiment", "fashion_mnist_gim", *data, *words],
+        ["export"],
+        ["probe", "--controls", str(run / "controls")],
+    ):
+        assert main([*verb, *output]) == 0, capsys.readouterr().err
     images = tf.constant(np.arange(2 * 28 * 28).reshape(2, 28, 28, 1), "float")
     exported, served = (
         load_encoder(folder).signatures["tensor"](images=images)
-        for folder in (remote / "model", remote / "probe" / "model")
+        for folder in (run / "model", run / "probe" / "model")
     )
     for name, value in exported.items():
         np.testing.assert_array_equal(served[name], value)
-    summary = jobs.write_report(
-        experiment,
-        jobs.Sources(
-            data=str(remote / "records" / "ingest.json"),
-            training=str(training),
-            probes=str(remote / "probe"),
-            tensorboard=str(remote / "tensorboard"),
-        ),
-        remote,
-    )
+    probes = json.loads((run / "probe" / "probes.json").read_text())
+    capsys.readouterr()
+    assert main(["report", *output]) == 0
+    assert str(run / "report.html") in capsys.readouterr().out
+    summary = json.loads((run / "summary.json").read_text())
     assert summary["probes"] == probes["tasks"]["class"]["modules"]
-    assert jobs.report(remote)["probes"] == summary["probes"]
-    assert "neurons.json" in files_below(remote / "probe")
+    assert {"module_1", "chance"} <= {
+        p.name for p in (run / "tensorboard").iterdir()
+    }
+    assert len(list((run / "controls").iterdir())) == 2
     assert not list(Path().iterdir())
 
 

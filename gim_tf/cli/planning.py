@@ -3,11 +3,11 @@
 import argparse
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from gim_tf.cli import shared
 from gim_tf.cli.printing import print_bench, say
+from gim_tf.cli.shared import disk_path
 from gim_tf.errors import ConfigError
 
 _GIGABIT = 1e9 / 8  # bytes a second
@@ -34,7 +34,7 @@ def add_plan(added: Any) -> None:
     _add_systems(parser)
     shared.add_json(parser)
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="PNG of the plan"
+        "--output", type=disk_path, metavar="FILE", help="PNG of the plan"
     )
 
 
@@ -125,13 +125,13 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _add_costs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--costs",
-        type=Path,
+        type=disk_path,
         metavar="FILE",
         help="JSON of batch_size and modules, as --save-costs writes it; none: "
         "--experiment is measured here, a few steps of each module",
     )
     parser.add_argument(
-        "--save-costs", type=Path, metavar="FILE", help="what was measured"
+        "--save-costs", type=disk_path, metavar="FILE", help="what was measured"
     )
     parser.add_argument(
         "--batch-size",

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from gim_tf.config import DataConfig
 from gim_tf.data import pcm
@@ -88,8 +87,7 @@ def write_corpus(
         "std": heard.std,
     }
     text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
-    with tf.io.gfile.GFile(str(as_path(directory) / NAME), "w") as file:
-        file.write(text)
+    (as_path(directory) / NAME).write_text(text, encoding="utf-8")
 
 
 def read_corpus(directory: AnyPath) -> dict[str, Any]:
@@ -98,13 +96,12 @@ def read_corpus(directory: AnyPath) -> dict[str, Any]:
     Raises:
       DataError: the file is damaged.
     """
-    path = str(as_path(directory) / NAME)
+    path = as_path(directory) / NAME
     try:
-        with tf.io.gfile.GFile(path) as file:
-            found = json.loads(file.read())
-    except tf.errors.NotFoundError:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return {}
-    except (ValueError, tf.errors.OpError) as error:
+    except (ValueError, OSError) as error:
         found = error
     if not isinstance(found, dict):
         raise DataError(f"{path} is damaged. Ingest the data again.")

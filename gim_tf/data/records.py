@@ -8,7 +8,6 @@ are any, has a label for each 10 ms. Records lie in
 """
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -255,12 +254,11 @@ def write_records(source: Source, directory: AnyPath) -> dict[str, int]:
 
 def record_files(directory: AnyPath, split: str) -> list[str]:
     """Sorted shard files of a split; `DataError` if there are none or gaps."""
-    folder = str(as_path(directory) / f"Split-{split}")
-    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else ()
+    folder = as_path(directory) / f"Split-{split}"
     files = sorted(
-        os.path.join(folder, name)
-        for name in names
-        if name.startswith("data_tfrecord-")
+        str(path)
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if path.name.startswith("data_tfrecord-")
     )
     if not files:
         raise DataError(

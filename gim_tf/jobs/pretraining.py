@@ -16,7 +16,7 @@ from gim_tf.jobs import decoupling, opening
 from gim_tf.jobs.deciding import deciding
 from gim_tf.jobs.decoupled_plan import Workers
 from gim_tf.jobs.run_log import RunLog
-from gim_tf.paths import AnyPath
+from gim_tf.paths import AnyPath, check_known
 from gim_tf.stack import GIMStack
 from gim_tf.training import schedules
 from gim_tf.training.checkpoints import RunCheckpoints
@@ -80,6 +80,7 @@ def pretrain(
       WorkerLostError: another process is gone.
       WorkerFailedError: see `gim_tf.jobs.decoupling`.
     """
+    check_known(tensorboard_dir)
     grow_gpu_memory()
     if experiment.training.operations_in_turn:
         run_operations_in_turn()

@@ -13,7 +13,7 @@ from gim_tf.jobs.controls import Controls
 from gim_tf.jobs.probed import by_task
 from gim_tf.jobs.probing_examples import probe_examples
 from gim_tf.jobs.probing_sequences import probe_sequences
-from gim_tf.paths import AnyPath, as_path
+from gim_tf.paths import AnyPath, as_path, check_known
 from gim_tf.training.threads import grow_gpu_memory
 
 _KINDS = {ProbeConfig: probe_examples, SequenceProbeConfig: probe_sequences}
@@ -53,6 +53,7 @@ def probe(
       DataError: a split without labels.
       ExportError: the export is missing or altered.
     """
+    check_known(tensorboard_dir)
     grow_gpu_memory()
     encoder, manifest = load_encoder(model_dir), read_manifest(model_dir)
     controls = Controls(experiment, [*train_files, *test_files], controls_dir)
