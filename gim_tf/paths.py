@@ -159,8 +159,8 @@ AnyPath = str | Path | RemotePath
 
 
 def is_remote(path: AnyPath) -> bool:
-    """Whether this is a URL, such as gs://bucket/run."""
-    return isinstance(path, RemotePath) or bool(_URL.match(str(path)))
+    """Whether this is a URL, such as gs://bucket/run, but file://."""
+    return isinstance(as_path(path), RemotePath)
 
 
 def as_path(path: AnyPath) -> Place:
@@ -171,7 +171,7 @@ def as_path(path: AnyPath) -> Place:
     """
     if isinstance(path, RemotePath):
         return path
-    if is_remote(path):
+    if _URL.match(str(path)):
         scheme, _, rest = str(path).partition("://")
         return Path(rest) if scheme.lower() == "file" else RemotePath(str(path))
     if isinstance(path, Path) and _SQUEEZED.match(str(path)):

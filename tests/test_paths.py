@@ -49,6 +49,7 @@ def test_what_is_a_url():
     assert as_path("file:///a/b") == Path("/a/b")
     assert is_remote("gs://bucket")
     assert not is_remote("c:/gs//x")
+    assert not is_remote("file:///a/b")
     assert str(as_path("gs://b/a") / Path("x") / "y") == "gs://b/a/x/y"
     assert str(as_path("gs://b/a/x").with_name("y")) == "gs://b/a/y"
     assert str(as_path("gs://b/a").parent) == "gs://b"

@@ -10,7 +10,7 @@ from gim_tf.config import DataConfig
 from gim_tf.data.records import Record, Rejected, WorkItem, check_label
 from gim_tf.data.sources.verify import UnreadableError, verified
 from gim_tf.errors import ConfigError, DataError
-from gim_tf.paths import Place, RemotePath, as_path
+from gim_tf.paths import Place, as_path, is_remote, local_path
 
 # Settings that not every source can follow.
 _NOT_FOR_ALL = ("resample", "downmix", "frame_labels", "train_share")
@@ -79,14 +79,13 @@ class Reader(abc.ABC):
           ConfigError: `data.path` is not set, or is a URL.
           DataError: there is nothing.
         """
-        place = self.place
-        if isinstance(place, RemotePath):
+        if self.data.path and is_remote(self.data.path):
             raise ConfigError(
                 f"Source {self.data.source!r} reads files of a file system, "
-                f"received {place}. Copy them to one, or mount the store, and "
-                "set data.path to that."
+                f"received {self.data.path}. Copy them to one, or mount the "
+                "store, and set data.path to that."
             )
-        return place
+        return local_path(self.place)
 
     @property
     def place(self) -> Place:
