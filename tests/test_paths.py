@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gim_tf import config, jobs
 from gim_tf.cli import main
+from gim_tf.data.items import open_items
 from gim_tf.data.shards import replaced_directory
 from gim_tf.errors import CheckpointError, ConfigError, DataError
 from gim_tf.export.manifest import verify_manifest, write_manifest
+from gim_tf.jobs.growing import Limits, grow
 from gim_tf.paths import (
     RemotePath,
     append_text,
@@ -217,3 +220,13 @@ def test_a_verb_says_which_urls_it_does_not_take(words, message, capsys):
     lines = capsys.readouterr().err.strip().splitlines()
     assert "error: " in lines[-1]
     assert message in lines[-1]
+
+
+def test_what_shares_a_file_system_takes_no_url(tiny, remote):
+    decoupled = config.resolve(tiny, ["training.schedule=decoupled"])
+    with pytest.raises(ConfigError, match="of a file system"):
+        jobs.pretrain(decoupled, [], remote, tensorboard_dir=remote / "logs")
+    with pytest.raises(ConfigError, match="of a file system"):
+        grow(tiny, str(remote), limits=Limits())
+    with pytest.raises(ConfigError, match="of a file system"):
+        open_items(str(remote), suffixes=(".png",))
