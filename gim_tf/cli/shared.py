@@ -133,6 +133,11 @@ def add_output(
     )
 
 
+def numbers(text: str) -> tuple[int, ...]:
+    """The value of an option that takes N,N,..."""
+    return tuple(int(number) for number in text.split(","))
+
+
 def add_beam_args(parser: argparse.ArgumentParser) -> None:
     """`--beam-args`."""
     parser.add_argument(
