@@ -78,11 +78,12 @@ def batches(count):
 
 
 def trained(made, replicas, data, sampler=None):
-    """Metrics of each step, and the trainer."""
+    """Metrics of each step, the trainer, and its weights before."""
     found = trainer(made, replicas, sampler)
+    before = [v.numpy() for v in found.stack.trainable_variables]
     flags = (True,) * len(found.stack.gim_modules)
     steps = [found.compiled_step(*batch, flags) for batch in data]
-    return steps, found
+    return steps, found, before
 
 
 def difference(name, replicas, *more, sampler=None):
@@ -97,19 +98,20 @@ def difference(name, replicas, *more, sampler=None):
             *(v.numpy() for v in found.stack.trainable_variables),
             *tf.nest.map_structure(np.asarray, tf.nest.flatten(steps)),
         ]
-        for steps, found in (one, two)
+        for steps, found, _ in (one, two)
     ]
-    moved = trainer(made, Replicas()).stack.trainable_variables
     return {
-        "difference": max(
-            float(np.abs(a - b).max()) for a, b in zip(*values, strict=True)
-        ),
-        "moved": max(
-            float(np.abs(a.numpy() - b).max())
-            for a, b in zip(moved, values[0], strict=False)
-        ),
+        "difference": largest(*values),
+        "moved": largest(one[2], values[0][: len(one[2])]),
         "copies_equal": copies_equal(two[1]),
     }
+
+
+def largest(ones, others):
+    """Difference between arrays of the same place."""
+    return max(
+        float(np.abs(a - b).max()) for a, b in zip(ones, others, strict=True)
+    )
 
 
 def trained_apart(made, replicas, data):
@@ -155,7 +157,7 @@ def info_nce(replicas, directory):
     """Negatives of each replica, losses on one batch, and a restored run."""
     made = experiment("fashion_mnist_gim", "training.learning_rate=0.01")
     (batch,) = batches(1)
-    steps, found = trained(made, replicas, [batch] * 25)
+    steps, found, _ = trained(made, replicas, [batch] * 25)
     apart = trained_apart(made, replicas, [batch] * 25)
     in_parts = all(
         a.numpy().tobytes() == b.numpy().tobytes()
