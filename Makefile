@@ -77,7 +77,7 @@ fault-test: setup ## tests that kill processes and fill disks
 
 pipeline-test: setup ## tests that run TFX pipelines
 	@echo "== pipeline tests: pytest"
-	@$(BIN)/pytest -q -m "pipeline and not slow"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "pipeline and not slow"
 
 fidelity: setup ## write docs/fidelity.md again: GOLDENS=../shared/goldens
 	@$(BIN)/python tools/make_fidelity.py $(GOLDENS)
