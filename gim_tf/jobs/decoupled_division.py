@@ -67,11 +67,12 @@ def shares(
     sizes = workers.sizes or found.sizes
     _LOG.info(
         "Milliseconds a module: %s. Modules a worker: %s%s, for a predicted "
-        "speed-up of %.2f over one worker of the same kind.",
+        "speed-up of %.2f over one worker%s.",
         " ".join(f"{1000 * one:.1f}" for one in seconds),
         " ".join(map(str, sizes)),
         "" if asked is not None else f", devices: {_listed(found.replicas)}",
         found.speed_up,
+        " of the same kind" if max(found.replicas) == 1 else " on one device",
     )
     return Shares(sizes, found.replicas if asked is None else asked)
 
