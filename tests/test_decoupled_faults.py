@@ -90,36 +90,52 @@ def whole(pictures, tmp_path):  # noqa: F811
     return tmp_path / "whole"
 
 
-def test_killed_workers_come_back_and_the_weights_are_the_same(
+def steps_of(directory):
+    history = RunDirectory(directory / "training").history()
+    return [line["step"] for line in history]
+
+
+def test_a_killed_worker_comes_back_and_the_weights_are_the_same(
     pictures,  # noqa: F811
     tmp_path,
     whole,
 ):
-    """kill -9 of the middle one, then SIGTERM of all, then the rest."""
+    """The middle one: those above wait, those below do batches again."""
     run = tmp_path / "run"
-    verb = decoupled("--workers", "3")
-    process = start(pictures, run, *STEPS, verb=verb)
+    process = start(pictures, run, *STEPS, verb=decoupled("--workers", "3"))
     middle = part(run, 2, 2)
     wait_between_checkpoints(process, middle)
     kill_worker(middle)
-    killed_at = newest_of(middle)
-    wait_for(process, lambda: newest_of(middle) > killed_at)
+    errors = finish(process)
+    assert "was killed by signal 9" in errors
+    assert "Going back to step" in errors
+    assert newest(run) == newest(whole) == 160
+    assert sha256_of_all_variables(run) == sha256_of_all_variables(whole)
+    assert steps_of(run) == steps_of(whole)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_asked_to_end_goes_on(
+    pictures,  # noqa: F811
+    tmp_path,
+    whole,
+):
+    run = tmp_path / "run"
+    verb = decoupled("--workers", "2")
+    process = start(pictures, run, *STEPS, verb=verb)
+    folders = run / "training" / "workers"
+    wait_for(
+        process, lambda: any(newest_of(p) > 0 for p in folders.glob("*_3"))
+    )
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, errors
-    assert "was killed by signal 9" in errors
-    # What it had done since its checkpoint, those below did again.
-    assert "Going back to step" in errors
     assert said(errors).startswith("Interrupted by signal 15")
     assert not (run / "training" / "pretrain.json").exists()
     errors = finish(start(pictures, run, *STEPS, verb=verb))
     assert "Resuming after step" in errors
-    assert newest(run) == newest(whole) == 160
     assert sha256_of_all_variables(run) == sha256_of_all_variables(whole)
-    histories = [RunDirectory(d / "training").history() for d in (run, whole)]
-    assert [line["step"] for line in histories[0]] == [
-        line["step"] for line in histories[1]
-    ]
+    assert steps_of(run) == steps_of(whole)
 
 
 @pytest.mark.slow

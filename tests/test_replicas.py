@@ -310,18 +310,20 @@ def test_two_processes_do_what_one_does(pictures, tmp_path):
 
 
 @pytest.mark.faults
-def test_a_killed_worker_ends_all_and_the_run_goes_on(pictures, tmp_path):
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_killed_worker_ends_all_and_the_run_goes_on(
+    pictures, tmp_path, victim
+):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert [code for code, _ in finish(start_two(pictures, whole))] == [0, 0]
-    for victim in (1, 0):
-        processes = start_two(pictures, killed)
-        wait_beyond(processes, killed, newest(killed))
-        processes[victim].kill()
-        ended = finish(processes)
-        assert ended[victim][0] == -9, ended
-        code, errors = ended[1 - victim]
-        assert code == 4, errors
-        assert "has lost another one" in errors
+    processes = start_two(pictures, killed)
+    wait_beyond(processes, killed, 0)
+    processes[victim].kill()
+    ended = finish(processes)
+    assert ended[victim][0] == -9, ended
+    code, errors = ended[1 - victim]
+    assert code == 4, errors
+    assert "has lost another one" in said(errors)
     for code, errors in finish(start_two(pictures, killed)):
         assert code == 0, errors
     np.testing.assert_array_equal(saved(killed), saved(whole))
