@@ -26,11 +26,8 @@ from gim_tf.data.corpus import read_corpus
 from gim_tf.data.input_pipeline import training_batches
 from gim_tf.data.records import count_records, record_files
 from gim_tf.jobs import Workers
-from gim_tf.training.decoupled.balance import (
-    Division,
-    divide,
-    module_seconds,
-)
+from gim_tf.training.decoupled.balance import module_seconds
+from gim_tf.training.decoupled.division import Division, divide
 from gim_tf.training.run_directory import RunDirectory
 
 _LINES = 6

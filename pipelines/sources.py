@@ -51,6 +51,7 @@ WEIGHT_SOURCES = (
     "encoders",
     "initializers.py",
     "jobs/deciding.py",
+    "jobs/decoupled_division.py",
     "jobs/decoupled_part.py",
     "jobs/decoupled_plan.py",
     "jobs/decoupled_worker.py",

@@ -147,6 +147,11 @@ def disk_path(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def numbers(text: str) -> tuple[int, ...]:
+    """The value of an option that takes N,N,..."""
+    return tuple(int(number) for number in text.split(","))
+
+
 def add_beam_args(parser: argparse.ArgumentParser) -> None:
     """`--beam-args`."""
     parser.add_argument(
