@@ -60,7 +60,7 @@ def whole(pictures, tmp_path):  # noqa: F811
     return tmp_path / "whole"
 
 
-def test_killed_workers_come_back_and_the_weights_are_the_same(
+def test_T1_killed_workers_come_back_and_the_weights_are_the_same(
     pictures,  # noqa: F811
     tmp_path,
     whole,
@@ -117,7 +117,7 @@ def test_free_running_workers_go_on_without_one_that_was_killed(
 
 
 @pytest.mark.slow
-def test_workers_whose_command_was_killed_save_and_end(
+def test_T2_workers_whose_command_was_killed_save_and_end(
     pictures,  # noqa: F811
     tmp_path,
 ):

@@ -93,9 +93,7 @@ def finish(process):
 
 
 @pytest.mark.parametrize("schedule", ["simultaneous", "sequential"])
-def test_T1_kill_minus_9_resume_is_bit_identical(  # noqa: N802
-    pictures, tmp_path, schedule
-):
+def test_T1_kill_minus_9_resume_is_bit_identical(pictures, tmp_path, schedule):
     steps = 40 if schedule == "simultaneous" else 14
     more = (f"training.schedule={schedule}", f"training.num_steps={steps}")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -120,7 +118,7 @@ def test_T1_kill_minus_9_resume_is_bit_identical(  # noqa: N802
     assert steps_of[0] == steps_of[1]
 
 
-def test_T1_growing_survives_kill_minus_9(pictures, tmp_path):  # noqa: N802
+def test_T1_growing_survives_kill_minus_9(pictures, tmp_path):
     """In the middle of the second module, with early stopping on."""
     verb = ("grow", "--max-modules", "2", "--tolerance", "-1")
     more = (
@@ -155,7 +153,7 @@ def test_T1_growing_survives_kill_minus_9(pictures, tmp_path):  # noqa: N802
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
-def test_T2_signals_save_and_end_with_their_code(  # noqa: N802
+def test_T2_signals_save_and_end_with_their_code(
     pictures, tmp_path, number, code
 ):
     process = start(pictures, tmp_path / "run", "training.num_steps=5000")
@@ -168,7 +166,7 @@ def test_T2_signals_save_and_end_with_their_code(  # noqa: N802
     assert f"after step {newest(tmp_path / 'run')}" in last
 
 
-def test_T10_the_seed_decides_the_bytes(pictures, tmp_path):  # noqa: N802
+def test_T10_the_seed_decides_the_bytes(pictures, tmp_path):
     runs = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         runs[name] = start(
@@ -209,9 +207,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_T7_a_full_disk_keeps_the_checkpoint_before(  # noqa: N802
-    small_disk, tiny
-):
+def test_T7_a_full_disk_keeps_the_checkpoint_before(small_disk, tiny):
     disk, fill = small_disk
     trainer = build.build_trainer(tiny, build.build_stack(tiny))
     checkpoints = RunCheckpoints(disk / "run", trainer)
@@ -230,9 +226,7 @@ def test_T7_a_full_disk_keeps_the_checkpoint_before(  # noqa: N802
         RunDirectory(disk / "run").write_json("big.json", {"x": "y" * 10**6})
 
 
-def test_T7_a_full_disk_is_one_line_of_the_command(  # noqa: N802
-    small_disk, pictures
-):
+def test_T7_a_full_disk_is_one_line_of_the_command(small_disk, pictures):
     disk, fill = small_disk
     fill()
     process = start(pictures, disk / "run")
@@ -242,7 +236,7 @@ def test_T7_a_full_disk_is_one_line_of_the_command(  # noqa: N802
     assert errors.strip().splitlines()[-1].startswith("gim: error: ")
 
 
-def test_T7_a_full_disk_leaves_no_half_records(small_disk):  # noqa: N802
+def test_T7_a_full_disk_leaves_no_half_records(small_disk):
     from gim_tf import jobs
 
     disk, fill = small_disk

@@ -85,7 +85,9 @@ def test_another_seed_gives_other_batches(tiny, tiny_records):
     assert np.any(x != y)
 
 
-def test_evaluation_keeps_order_and_the_last_partial_batch(tiny, tiny_records):
+def test_T12_evaluation_keeps_order_and_the_last_partial_batch(
+    tiny, tiny_records
+):
     files = record_files(tiny_records, "test")
     decode = build.build_decode_one(tiny)
     batches = list(evaluation_batches(files, decode, 8))
@@ -94,7 +96,7 @@ def test_evaluation_keeps_order_and_the_last_partial_batch(tiny, tiny_records):
     np.testing.assert_array_equal(labels, np.arange(20) % 10)
 
 
-def test_a_batch_larger_than_the_split_is_refused(tiny, tiny_records):
+def test_T11_a_batch_larger_than_the_split_is_refused(tiny, tiny_records):
     large = config.resolve(tiny, ["training.batch_size=41"])
     with pytest.raises(ConfigError, match="has 40 examples"):
         take(large, tiny_records, 0, 1)

@@ -378,7 +378,7 @@ def test_other_files_are_refused(tmp_path, name, content, message):
     assert "\n" not in str(refused.value)
 
 
-def test_files_without_names_with_objects_or_missing(tmp_path):
+def test_security_files_without_names_with_objects_or_missing(tmp_path):
     np.savez(tmp_path / "objects.npz", a=np.array([{}], object))
     np.savez(tmp_path / "empty.npz")
     with (tmp_path / "one.npz").open("wb") as file:

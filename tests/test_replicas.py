@@ -305,7 +305,7 @@ def test_two_processes_do_what_one_does(pictures, tmp_path):
 
 
 @pytest.mark.faults
-def test_a_killed_worker_ends_all_and_the_run_goes_on(pictures, tmp_path):
+def test_T1_a_killed_worker_ends_all_and_the_run_goes_on(pictures, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert [code for code, _ in finish(start_two(pictures, whole))] == [0, 0]
     for victim in (1, 0):
@@ -325,7 +325,9 @@ def test_a_killed_worker_ends_all_and_the_run_goes_on(pictures, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.faults
-def test_a_signal_to_one_worker_stops_all_at_the_same_step(pictures, tmp_path):
+def test_T2_a_signal_to_one_worker_stops_all_at_the_same_step(
+    pictures, tmp_path
+):
     processes = start_two(pictures, tmp_path / "run", "training.num_steps=5000")
     wait_beyond(processes, tmp_path / "run", 3)
     processes[1].terminate()

@@ -84,7 +84,7 @@ def test_idx_pixels_are_exact(tmp_path, suffix, monkeypatch):
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("kind", ["truncated", "flipped", "text", "longer"])
-def test_damaged_idx_files_are_named(tmp_path, suffix, kind):
+def test_D1_damaged_idx_files_are_named(tmp_path, suffix, kind):
     write_idx(tmp_path, noise(99, 28, 28), noise(99) % 2, suffix=suffix)
     path = tmp_path / f"train-images-idx3-ubyte{suffix}"
     content = path.read_bytes()
@@ -112,13 +112,13 @@ def test_idx_files_must_agree(tmp_path):
         open_("idx", tmp_path).work("train")
 
 
-def test_a_label_without_a_class_is_named(tmp_path):
+def test_D4_a_label_without_a_class_is_named(tmp_path):
     write_idx(tmp_path, noise(3, 5, 5), np.array([0, 1, 2], np.uint8))
     with pytest.raises(DataError, match=r"'train-00002'.* label 2"):
         read(open_("idx", tmp_path), "train")
 
 
-def test_holdout_divides_by_id_once_and_for_all(tmp_path):
+def test_D8_holdout_divides_by_id_once_and_for_all(tmp_path):
     write_idx(tmp_path, noise(1000, 2, 2), noise(1000) % 2)
     source = open_("idx", tmp_path, holdout=0.2)
     train, test = read(source, "train"), read(source, "test")
@@ -140,7 +140,7 @@ def test_a_missing_test_split_asks_for_holdout(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["idx", "folder", "stl10", "tfrecord"])
-def test_nothing_to_read_is_one_line(tmp_path, name):
+def test_T11_nothing_to_read_is_one_line(tmp_path, name):
     with pytest.raises(DataError, match=str(tmp_path)) as error:
         open_(name, tmp_path).work("train")
     assert "\n" not in str(error.value)
@@ -169,7 +169,7 @@ def test_folder_pixels_and_labels(tmp_path):
         np.testing.assert_array_equal(decode(found[name].encoded, 3), image)
 
 
-def test_class_names_match_however_accents_are_written(tmp_path):
+def test_D9_class_names_match_however_accents_are_written(tmp_path):
     put(tmp_path / "do\N{COMBINING DIAERESIS}g" / "1.png", encode(noise(2, 2)))
     (record,) = read(open_("folder", tmp_path, ("cat", "dög")), "train")
     assert record.label == 1
@@ -209,7 +209,7 @@ def test_an_unknown_class_folder_is_named(tmp_path):
         open_("folder", tmp_path).work("train")
 
 
-def test_20000_files_mix_their_classes(tmp_path):
+def test_D9_20000_files_mix_their_classes(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         for index in range(10_000):
@@ -223,7 +223,7 @@ def test_20000_files_mix_their_classes(tmp_path):
     assert items == open_("folder", tmp_path).work("train")
 
 
-def test_a_name_that_is_not_utf8_reaches_the_records(tmp_path):
+def test_D9_a_name_that_is_not_utf8_reaches_the_records(tmp_path):
     name = os.path.join(os.fsencode(tmp_path), b"cat", b"\xff.png")
     put(tmp_path / "cat" / "1.png", encode(noise(2, 2)))
     with open(name, "wb") as file:
@@ -235,7 +235,7 @@ def test_a_name_that_is_not_utf8_reaches_the_records(tmp_path):
     assert ids == {b"cat/1.png", b"cat/\\udcff.png"}
 
 
-def test_bad_images_of_a_folder_are_counted_and_named(tmp_path):
+def test_D1_bad_images_of_a_folder_are_counted_and_named(tmp_path):
     good = encode(noise(9, 9, 3))
     flipped = bytearray(good)
     flipped[len(good) // 2] ^= 16
@@ -263,7 +263,7 @@ def test_bad_images_of_a_folder_are_counted_and_named(tmp_path):
         )
 
 
-def test_what_is_no_regular_file_is_rejected(tmp_path):
+def test_D1_what_is_no_regular_file_is_rejected(tmp_path):
     put(tmp_path / "cat" / "1.png", encode(noise(2, 2)))
     os.mkfifo(tmp_path / "cat" / "pipe.png")
     (tmp_path / "cat" / "link.png").symlink_to(tmp_path / "gone.png")

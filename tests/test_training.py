@@ -156,9 +156,7 @@ def damage(file, how):
 
 
 @pytest.mark.parametrize("how", ["truncated", "flipped", "missing"])
-def test_T3_a_damaged_checkpoint_is_passed_over_by_name(  # noqa: N802
-    finished, caplog, how
-):
+def test_T3_a_damaged_checkpoint_is_passed_over_by_name(finished, caplog, how):
     tiny, directory, _ = finished
     damage(directory / "ckpt-4.data-00000-of-00001", how)
     with caplog.at_level(logging.WARNING):
@@ -167,7 +165,7 @@ def test_T3_a_damaged_checkpoint_is_passed_over_by_name(  # noqa: N802
     assert "ckpt-4" in caplog.text
 
 
-def test_T3_without_the_newest_index_the_one_before_is_used(  # noqa: N802
+def test_T3_without_the_newest_index_the_one_before_is_used(
     finished,
 ):
     tiny, directory, _ = finished
@@ -175,7 +173,7 @@ def test_T3_without_the_newest_index_the_one_before_is_used(  # noqa: N802
     assert weights(tiny, directory)[0] == 2
 
 
-def test_T4_damage_to_all_checkpoints_never_restarts_silently(  # noqa: N802
+def test_T4_damage_to_all_checkpoints_never_restarts_silently(
     finished, tiny_records
 ):
     tiny, directory, _ = finished
@@ -185,9 +183,7 @@ def test_T4_damage_to_all_checkpoints_never_restarts_silently(  # noqa: N802
         pretrain(tiny, tiny_records, directory)
 
 
-def test_T5_other_settings_are_refused_by_key(  # noqa: N802
-    finished, tiny_records
-):
+def test_T5_other_settings_are_refused_by_key(finished, tiny_records):
     tiny, directory, _ = finished
     changed = config.resolve(tiny, ["training.learning_rate=0.5"])
     with pytest.raises(CheckpointError, match=r"training\.learning_rate"):
@@ -201,7 +197,7 @@ def test_T5_other_settings_are_refused_by_key(  # noqa: N802
         pretrain(again, tiny_records, directory)
 
 
-def test_T6_a_second_run_in_one_directory_stops_at_once(  # noqa: N802
+def test_T6_a_second_run_in_one_directory_stops_at_once(
     tmp_path,
 ):
     run = RunDirectory(tmp_path)
@@ -215,7 +211,7 @@ def test_T6_a_second_run_in_one_directory_stops_at_once(  # noqa: N802
         pass
 
 
-def test_T8_what_is_not_finite_stops_the_run_and_is_not_saved(  # noqa: N802
+def test_T8_what_is_not_finite_stops_the_run_and_is_not_saved(
     tiny, tiny_records, tmp_path
 ):
     wild = config.resolve(
@@ -261,7 +257,9 @@ def test_a_checkpoint_brings_no_learning_rate(finished):
     assert float(trainer.optimizers[0].learning_rate.numpy()) == 0.25
 
 
-def test_a_first_checkpoint_that_was_never_finished_starts_over(tiny, tmp_path):
+def test_T4_a_first_checkpoint_that_was_never_finished_starts_over(
+    tiny, tmp_path
+):
     trainer = build.build_trainer(tiny, build.build_stack(tiny))
     checkpoints = RunCheckpoints(tmp_path, trainer)
     (tmp_path / "ckpt-2_temp").mkdir()
@@ -278,9 +276,7 @@ def test_going_back_drops_the_checkpoints_of_the_other_future(tiny, tmp_path):
     assert checkpoints.steps() == [200]
 
 
-def test_T13_constant_input_raises_the_collapse_alarm(  # noqa: N802
-    tiny, tmp_path, caplog
-):
+def test_T13_constant_input_raises_the_collapse_alarm(tiny, tmp_path, caplog):
     from gim_tf.data import records
     from gim_tf.data.shards import ShardWriter
     from tests.conftest import png
@@ -308,7 +304,7 @@ def test_T13_constant_input_raises_the_collapse_alarm(  # noqa: N802
     assert "has collapsed" in caplog.text
 
 
-def test_batch_of_one_trains(tiny, tiny_records, tmp_path):
+def test_T12_batch_of_one_trains(tiny, tiny_records, tmp_path):
     one = config.resolve(
         tiny, ["training.batch_size=1", "training.num_steps=2"]
     )

@@ -75,7 +75,7 @@ def parameter(job, task, name):
     ("modality", "added"),
     [("pictures", {"BulkInferrer"}), ("sound", {"RecordReader"})],
 )
-def test_it_is_a_pipeline_job_with_all_components(compiled, modality, added):
+def test_P7_it_is_a_pipeline_job_with_all_components(compiled, modality, added):
     from google.protobuf import json_format
     from kfp.pipeline_spec import pipeline_spec_pb2
 
@@ -103,7 +103,7 @@ def test_it_is_a_pipeline_job_with_all_components(compiled, modality, added):
     assert containers["LinearProbe_executor"].resources.cpu_limit == 4
 
 
-def test_no_secret_is_in_it_and_no_local_path(compiled):
+def test_P8_no_secret_is_in_it_and_no_local_path(compiled):
     """No value of the environment, and nothing that looks like a key."""
     jobs, environment = compiled
     text = json.dumps(jobs)
@@ -185,7 +185,9 @@ def test_custom_types_can_be_imported_by_their_titles(compiled):
         assert f"pipelines.{name}" == found.TYPE_NAME
 
 
-def test_a_key_among_the_settings_is_refused_and_not_repeated(small, tmp_path):
+def test_P8_a_key_among_the_settings_is_refused_and_not_repeated(
+    small, tmp_path
+):
     from pipelines import vertex_runner
 
     key = f"AIza{'k' * 35}"
@@ -222,7 +224,7 @@ def test_an_unknown_accelerator_is_refused(small, tmp_path):
         )
 
 
-def test_without_credentials_submitting_says_what_to_do(
+def test_security_without_credentials_submitting_says_what_to_do(
     compiled, tmp_path, monkeypatch
 ):
     from pipelines import vertex_runner
