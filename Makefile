@@ -11,7 +11,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help run test setup format format-check lint imports types bazel unit \
-	integration-test golden-test fault-test pipeline-test fidelity image clean
+	integration-test golden-test fault-test test-faults pipeline-test \
+	fidelity image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -74,6 +75,9 @@ fault-test: setup ## tests that kill processes and fill disks
 	@echo "== fault tests: pytest"
 	@$(BIN)/pytest -q -n 2 -m "faults and not slow" --dist loadfile \
 		tests/test_faults.py tests/test_decoupled_faults.py tests/test_replicas.py
+
+test-faults: setup ## all tests of docs/reliability.md, as one table: ONLY="T1 D7"
+	@$(BIN)/python tools/fault_table.py $(if $(ONLY),--only $(ONLY))
 
 pipeline-test: setup ## tests that run TFX pipelines
 	@echo "== pipeline tests: pytest"

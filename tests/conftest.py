@@ -30,6 +30,22 @@ TINY_SEQUENCE = (
 
 
 @pytest.fixture
+def injected(record_property):
+    """Tells `make test-faults` how many faults a test injected, at what cost.
+
+    Call it with their number and a collection of what was lost or let in. A
+    test that does not call it counts as one fault, lost if it fails.
+    """
+
+    def tell(times, lost):
+        record_property("times", times)
+        record_property("lost", len(lost))
+        assert not lost
+
+    return tell
+
+
+@pytest.fixture
 def tiny_sequence():
     return config.resolve(experiments.get("librispeech_gim"), TINY_SEQUENCE)
 

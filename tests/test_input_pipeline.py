@@ -8,8 +8,10 @@ import pytest
 from gim_tf import build, config
 from gim_tf.data import input_pipeline
 from gim_tf.data.input_pipeline import evaluation_batches, training_batches
-from gim_tf.data.records import record_files
+from gim_tf.data.records import Record, record_files, to_example
+from gim_tf.data.shards import ShardWriter
 from gim_tf.errors import ConfigError
+from tests.conftest import png
 
 
 def take(experiment, directory, start, count):
@@ -94,6 +96,18 @@ def test_T12_evaluation_keeps_order_and_the_last_partial_batch(
     assert [len(labels) for _, labels in batches] == [8, 8, 4]
     labels = np.concatenate([labels for _, labels in batches])
     np.testing.assert_array_equal(labels, np.arange(20) % 10)
+
+
+def test_T11_a_split_of_one_is_refused_or_trains_alone(tiny, tmp_path):
+    with ShardWriter(tmp_path / "Split-train") as writer:
+        picture = png(np.zeros((28, 28, 1), np.uint8))
+        writer.write(to_example(Record("a", 0, "train", picture)))
+    files = record_files(tmp_path, "train")
+    with pytest.raises(ConfigError, match="1 example"):
+        build.build_training_data(tiny, files, 1)
+    alone = config.resolve(tiny, ["training.batch_size=1"])
+    batches = training_batches(build.build_training_data(alone, files, 1), 0)
+    assert [next(batches).x.shape[0] for _ in range(3)] == [1, 1, 1]
 
 
 def test_T11_a_batch_larger_than_the_split_is_refused(tiny, tiny_records):

@@ -2,17 +2,24 @@
 
 import json
 import logging
+import os
 import shutil
+import signal
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gim_tf import build, config, experiments, jobs
+from gim_tf.data.input_pipeline import Batch
 from gim_tf.data.records import record_files
 from gim_tf.errors import CheckpointError, TrainingError
+from gim_tf.jobs.opening import loop_settings
 from gim_tf.training import monitors
 from gim_tf.training.checkpoints import RunCheckpoints
+from gim_tf.training.interrupts import Interrupts
+from gim_tf.training.loop import Flow, train_on
 from gim_tf.training.run_directory import RunDirectory
 from gim_tf.training.schedules import phases, total_steps, trained_at
 from tests import reference
@@ -183,6 +190,19 @@ def test_T4_damage_to_all_checkpoints_never_restarts_silently(
         pretrain(tiny, tiny_records, directory)
 
 
+@pytest.mark.parametrize("content", [None, b"", b"\0garbage", b"path: 'x'"])
+def test_T4_the_state_file_of_tensorflow_decides_nothing(finished, content):
+    tiny, directory, _ = finished
+    (directory / "SAVED").unlink()
+    if content is not None:
+        (directory / "checkpoint").write_bytes(content)
+    assert weights(tiny, directory)[0] == 4
+    for file in directory.glob("ckpt-*.data*"):
+        damage(file, "flipped")
+    with pytest.raises(CheckpointError, match="none can be read"):
+        weights(tiny, directory)
+
+
 def test_T5_other_settings_are_refused_by_key(finished, tiny_records):
     tiny, directory, _ = finished
     changed = config.resolve(tiny, ["training.learning_rate=0.5"])
@@ -211,6 +231,24 @@ def test_T6_a_second_run_in_one_directory_stops_at_once(
         pass
 
 
+def test_T6_the_lock_of_a_killed_process_is_taken_over(tmp_path):
+    holding, held = os.pipe()
+    child = os.fork()
+    if not child:
+        with RunDirectory(tmp_path).locked():
+            os.write(held, b"x")
+            time.sleep(600)
+        os._exit(1)
+    os.read(holding, 1)
+    with pytest.raises(CheckpointError, match=f"in use by process {child}"):
+        RunDirectory(tmp_path).locked().__enter__()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert (tmp_path / "run.lock").exists()
+    with RunDirectory(tmp_path).locked():
+        pass
+
+
 def test_T8_what_is_not_finite_stops_the_run_and_is_not_saved(
     tiny, tiny_records, tmp_path
 ):
@@ -230,6 +268,26 @@ def test_T8_what_is_not_finite_stops_the_run_and_is_not_saved(
     step, found = weights(wild, directory)
     assert step == int(str(caught.value).split("step ")[1].split(".")[0]) - 1
     assert all(np.isfinite(values).all() for values in found)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_T8_input_that_is_not_finite_stops_the_run(tiny, grid, tmp_path, value):
+    """No decoder gives such numbers; so they come from another input."""
+    x, labels = grid
+    x[1, 3, 2, 5, 5, 0] = value
+    trainer = build.build_trainer(tiny, build.build_stack(tiny))
+    checkpoints = RunCheckpoints(tmp_path, trainer)
+    batch = Batch(tf.constant(x), tf.constant(labels))
+    with pytest.raises(TrainingError, match=r"of module_1 is .* at step 1\."):
+        train_on(
+            trainer,
+            Flow(iter([batch]), 3, Interrupts()),
+            loop_settings(tiny),
+            checkpoints=checkpoints,
+            start_step=0,
+            on_log=lambda line: None,
+        )
+    assert checkpoints.steps() == []
 
 
 def test_resume_never_and_by_path(finished, tiny_records, tmp_path):
