@@ -3,6 +3,8 @@
 import gzip
 import os
 import pickle
+import struct
+import tracemalloc
 import zlib
 from collections import Counter
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from gim_tf.data import records
-from gim_tf.data.records import Rejected
+from gim_tf.data.records import Rejected, WorkItem
 from gim_tf.data.sources.base import is_held_out
 from gim_tf.data.sources.embedded import FOLDER
 from gim_tf.errors import ConfigError, DataError
@@ -104,6 +106,37 @@ def test_D1_damaged_idx_files_are_named(tmp_path, suffix, kind):
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte") as error:
         read(open_("idx", tmp_path), "train")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "shape", [(-1, 5, 4), (3, 0, 4), (3, -5, 4), (3, 2**15, 2**15)]
+)
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_D1_sizes_that_cannot_be_are_refused_before_reading(
+    tmp_path, shape, suffix
+):
+    write_idx(tmp_path, noise(3, 5, 4), noise(3) % 2, suffix=suffix)
+    header = bytes((0, 0, 8, 3)) + struct.pack(">3i", *shape)
+    pack = gzip.compress if suffix else bytes
+    path = tmp_path / f"train-images-idx3-ubyte{suffix}"
+    path.write_bytes(pack(header + bytes(60)))
+    with pytest.raises(DataError, match=r"expected sizes of at least 1"):
+        read(open_("idx", tmp_path), "train")
+
+
+def test_D1_a_header_of_more_than_there_is_takes_no_memory(tmp_path):
+    write_idx(tmp_path, noise(3, 5, 4), noise(3) % 2)
+    for kind, each in (("images-idx3", (5000, 5000)), ("labels-idx1", ())):
+        header = bytes((0, 0, 8, 1 + len(each)))
+        header += struct.pack(f">{1 + len(each)}i", 2**31 - 1, *each)
+        (tmp_path / f"train-{kind}-ubyte").write_bytes(header + bytes(60))
+    source = open_("idx", tmp_path)
+    item = WorkItem("train", "train", 0, 10_000)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"is truncated"):
+        list(source.read(item))
+    assert tracemalloc.get_traced_memory()[1] < 2**28
+    tracemalloc.stop()
 
 
 def test_idx_files_must_agree(tmp_path):

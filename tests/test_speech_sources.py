@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import struct
 import tarfile
 
 import numpy as np
@@ -220,6 +221,23 @@ def test_D2_what_cannot_be_used_is_refused_by_name(tmp_path, name):
     assert (good.id, bad.id) == ("ann/good.flac", "ann/bad.flac")
     assert reason in bad.reason
     assert "\n" not in bad.reason
+
+
+@pytest.mark.parametrize("blocks", [(255, 255), (16, 4096), (4096, 8192)])
+def test_D1_a_flac_with_wrong_sizes_of_blocks_is_written_again(blocks):
+    """libsndfile reads it as it is, and the graph's decoder does not."""
+    damaged = FLAC[:8] + struct.pack(">HH", *blocks) + FLAC[12:]
+    stored = verified_recording(damaged, Wanted(16_000, LEAST))
+    assert stored == FLAC
+    decoded = windows.decode(tf.constant(stored), VIEW)
+    np.testing.assert_array_equal(decoded, samples(9000) / 32768)
+
+
+def test_D1_a_wav_with_bytes_behind_its_samples_is_refused():
+    """The decoder's message repeats bytes of the file, which are no text."""
+    content = WAV + b"\xfe\xff\xfa\xf6" + bytes(40)
+    with pytest.raises(UnreadableError, match="no plain WAV"):
+        verified_recording(content, Wanted(16_000, LEAST))
 
 
 def test_an_ogg_without_its_last_page_is_truncated():

@@ -130,7 +130,7 @@ def _open(values: Mapping[str, Any]) -> list[str]:
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         lowered = {"true": True, "false": False, "none": None}
         return lowered.get(text.lower(), text)
 
