@@ -2,8 +2,18 @@
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from gim_tf import config, experiments
+
+# The same few examples each time; `make fuzz` takes many new ones, by
+# --hypothesis-profile=many.
+_ANY_TIME = {"deadline": None, "print_blob": True}
+settings.register_profile(
+    "few", max_examples=15, derandomize=True, database=None, **_ANY_TIME
+)
+settings.register_profile("many", max_examples=1000, **_ANY_TIME)
+settings.load_profile("few")
 
 TINY = (
     "stack.encoder.block=basic",
