@@ -123,7 +123,7 @@ def keep(name: str, content: bytes, why: str) -> None:
 
 
 def _made(target: Any, generator: random.Random) -> bytes:
-    from tools.fuzz_readers import damaged
+    from tools.fuzz_files import damaged
 
     content = generator.choice(target.seeds)
     if target.inner is None or generator.random() < 0.3:
@@ -137,7 +137,8 @@ def _in_process(name: str, seconds: float, seed: int) -> Counter[str]:
     """The counts of a reader; an end without them is a finding."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            *(sys.executable, __file__, "--seconds", str(seconds)),
+            *(sys.executable, "-W", "ignore", __file__),
+            *("--seconds", str(seconds)),
             *("--seed", str(seed), "--child", name, folder),
         ]
         done = subprocess.run(

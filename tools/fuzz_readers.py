@@ -7,36 +7,27 @@ a defect. What was taken is decoded as training would decode it.
 """
 
 import gzip
-import hashlib
 import io
 import json
-import struct
-import tarfile
-import tempfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 import tensorflow as tf
-from PIL import Image
 
 from gim_tf import config, experiments, interop
 from gim_tf.data import alignments, pcm, records, windows
-from gim_tf.data.records import Record, Rejected
+from gim_tf.data.records import Rejected
 from gim_tf.data.sources import containers, open_source
 from gim_tf.data.sources.verify import UnreadableError, verified
 from gim_tf.data.sources.verify_recording import Wanted, verified_recording
 from gim_tf.errors import ConfigError
 from gim_tf.export import manifest
 from gim_tf.training.run_directory import RunDirectory
+from tools import fuzz_files as files
 
-RATE, LEAST = 16_000, 800
-SPEECH = Path(records.__file__).parent / "made_speech"
+LEAST = 800
 CLASSES = ("a", "b")
 VIEW = experiments.get("librispeech_gim").view
 
@@ -61,43 +52,48 @@ class Target(NamedTuple):
 def targets() -> dict[str, Callable[[], Target]]:
     """What makes each target, by name."""
     return {
-        "image": lambda: Target(_images(), _read_image),
+        "image": lambda: Target(files.images(), _read_image),
         "png below its checksums": lambda: Target(
-            [encode_image(noise(9, 9, 3)), encode_image(noise(8, 8))],
+            [
+                files.encode_image(files.noise(9, 9, 3)),
+                files.encode_image(files.noise(8, 8)),
+            ],
             _read_image,
-            (lambda one: one, _with_checksums),
+            (lambda one: one, files.with_checksums),
         ),
-        "audio": lambda: Target(_sounds(), _read_sound),
+        "audio": lambda: Target(files.sounds(), _read_sound),
         "phones": lambda: Target(
-            [b"1-2-0003 0 5 40\r\n1-2-0004 7 7\n", _real_phones()],
+            [b"1-2-0003 0 5 40\r\n1-2-0004 7 7\n", files.real_phones()],
             _read_phones,
         ),
-        "idx": lambda: Target([idx(noise(5, 6, 7))], _read_idx),
+        "idx": lambda: Target([files.idx(files.noise(5, 6, 7))], _read_idx),
         "idx.gz": lambda: Target(
-            [gzip.compress(idx(noise(5, 6, 7)))],
+            [gzip.compress(files.idx(files.noise(5, 6, 7)))],
             lambda one, folder: _read_idx(one, folder, ".gz"),
             (gzip.decompress, gzip.compress),
         ),
         "stl10 .bin": lambda: Target(
-            [noise(2, 3, 96, 96).tobytes()], _read_stl10
+            [files.noise(2, 3, 96, 96).tobytes()], _read_stl10
         ),
-        "tar": lambda: Target([_tar()], _read_archive),
+        "tar": lambda: Target([files.tar()], _read_archive),
         "tar.gz": lambda: Target(
-            [gzip.compress(_tar())],
+            [gzip.compress(files.tar())],
             lambda one, folder: _read_archive(one, folder, "x.tar.gz"),
             (gzip.decompress, gzip.compress),
         ),
-        "tfrecord": lambda: Target([_tfrecord([_example()])], _read_tfrecord),
-        "tf.Example": lambda: Target(
-            [_example()],
-            lambda one, folder: _read_tfrecord(_tfrecord([one]), folder),
+        "tfrecord": lambda: Target(
+            [files.tfrecord([files.example()])], _read_tfrecord
         ),
-        "records": lambda: Target([_written_records()], _read_records),
+        "tf.Example": lambda: Target(
+            [files.example()],
+            lambda one, folder: _read_tfrecord(files.tfrecord([one]), folder),
+        ),
+        "records": lambda: Target([files.written_records()], _read_records),
         "weights .npz": lambda: Target(
-            [_npz()], _read_npz, (_first_member, _as_npz)
+            [files.npz()], _read_npz, (files.first_member, files.as_npz)
         ),
         "weights .safetensors": lambda: Target(
-            [_safetensors()], _read_safetensors
+            [files.safetensors()], _read_safetensors
         ),
         "settings": lambda: Target(
             [
@@ -114,51 +110,12 @@ def targets() -> dict[str, Callable[[], Target]]:
             ],
             _read_experiment,
         ),
-        "manifest.json": lambda: Target([_manifest()], _read_manifest),
+        "manifest.json": lambda: Target([files.manifest()], _read_manifest),
         "run directory": lambda: Target(
             [b'{"step": 2, "seconds": 1.5}\n{"step": 4, "seconds": 3.0}\n'],
             _read_history,
         ),
     }
-
-
-def damaged(content: bytes, random: Random, others: list[bytes]) -> bytes:
-    """One to four small damages, of the kinds that find most."""
-    data = bytearray(content)
-    for _ in range(random.choice((1, 1, 1, 2, 4))):
-        at = random.randrange(len(data) + 1)
-        if random.random() < 0.5:  # headers decide most
-            at = min(at, random.randrange(64))
-        length = random.choice((1, 2, 4, 8, random.randrange(1, 200)))
-        place = slice(at, at + length)
-        kind = random.randrange(8)
-        if kind < 2 and at < len(data):
-            data[at] ^= 1 << random.randrange(8)
-        elif kind == 2:
-            value = random.choice((0, 1, 0x7F, 0x80, 0xFF, 0x20, 0x39))
-            data[place] = bytes([value] * len(data[place]))
-        elif kind == 3:
-            del data[at:]
-        else:
-            data[place] = _instead(kind, bytes(data[place]), random, others)
-    return bytes(data)
-
-
-def _instead(
-    kind: int, piece: bytes, random: Random, others: list[bytes]
-) -> bytes:
-    """What stands in the place of a piece: less, more, else, or a number."""
-    if kind == 4:
-        return b""
-    if kind == 5:
-        return piece + piece
-    if kind == 6:
-        other = random.choice(others)
-        start = random.randrange(len(other) + 1)
-        return other[start : start + len(piece)]
-    number = random.choice((0, 1, -1, 2**31 - 1, -(2**31), 2**16))
-    order = random.choice("<>")
-    return struct.pack(f"{order}i", number)
 
 
 def _read_all(source: str, path: Path, **settings: object) -> str:
@@ -190,7 +147,7 @@ def _read_image(content: bytes, folder: Path) -> str:
 
 
 def _read_sound(content: bytes, folder: Path) -> str:
-    wanted = Wanted(RATE, LEAST, resample=True, downmix=True)
+    wanted = Wanted(files.RATE, LEAST, resample=True, downmix=True)
     try:
         stored = verified_recording(content, wanted)
     except UnreadableError:
@@ -199,7 +156,7 @@ def _read_sound(content: bytes, folder: Path) -> str:
     np.testing.assert_array_equal(
         windows.decode(tf.constant(stored), VIEW), expected
     )
-    pcm.num_samples(io.BytesIO(content), RATE)
+    pcm.num_samples(io.BytesIO(content), files.RATE)
     return "read"
 
 
@@ -213,7 +170,7 @@ def _read_phones(content: bytes, folder: Path) -> str:
 def _read_idx(content: bytes, folder: Path, suffix: str = "") -> str:
     pack = gzip.compress if suffix else bytes
     for prefix in ("train", "t10k"):
-        labels = pack(idx(np.arange(5, dtype=np.uint8) % 2))
+        labels = pack(files.idx(np.arange(5, dtype=np.uint8) % 2))
         (folder / f"{prefix}-images-idx3-ubyte{suffix}").write_bytes(content)
         (folder / f"{prefix}-labels-idx1-ubyte{suffix}").write_bytes(labels)
     return _read_all("idx", folder, class_names=CLASSES)
@@ -233,7 +190,7 @@ def _read_archive(content: bytes, folder: Path, name: str = "x.tar") -> str:
         "librispeech",
         folder / name,
         holdout=0.5,
-        sample_rate=RATE,
+        sample_rate=files.RATE,
         min_samples=LEAST,
     )
     if sorted(folder.rglob("*")) != before:
@@ -303,149 +260,3 @@ def _read_history(content: bytes, folder: Path) -> str:
     run.imported()
     run.bind({"step": 2, "seconds": 1.5})
     return "read"
-
-
-def noise(*shape: int) -> np.ndarray:
-    """Pixels."""
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-
-def encode_image(image: np.ndarray, kind: str = "PNG") -> bytes:
-    """A picture's file."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, kind)
-    return buffer.getvalue()
-
-
-def idx(array: np.ndarray) -> bytes:
-    """An IDX file of uint8."""
-    start = bytes((0, 0, 8, array.ndim))
-    return start + struct.pack(f">{array.ndim}i", *array.shape) + bytes(array)
-
-
-def samples(count: int, seed: int = 0) -> np.ndarray:
-    """Noise of 16 bits."""
-    drawn = np.random.default_rng(seed).normal(scale=2000, size=count)
-    return drawn.astype(np.int16)
-
-
-def encode(
-    values: np.ndarray,
-    kind: str = "FLAC",
-    rate: int = RATE,
-    subtype: str = "PCM_16",
-) -> bytes:
-    """A recording's file."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, values, rate, format=kind, subtype=subtype)
-    return buffer.getvalue()
-
-
-def _images() -> list[bytes]:
-    colour, grey = noise(9, 11, 3), noise(9, 11)
-    kinds = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
-    return [encode_image(one, k) for k in kinds for one in (colour, grey)]
-
-
-def _with_checksums(content: bytes) -> bytes:
-    """A PNG with the right checksum behind every chunk."""
-    data, at = bytearray(content), 8
-    while at + 12 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        end = at + 8 + size
-        if end + 4 > len(data):
-            break
-        data[end : end + 4] = zlib.crc32(data[at + 4 : end]).to_bytes(4, "big")
-        at = end + 4
-    return bytes(data)
-
-
-def _sounds() -> list[bytes]:
-    mono = samples(1700)
-    made = [encode(mono, kind) for kind in ("FLAC", "WAV")]
-    made.append(encode(mono, "OGG", subtype="VORBIS"))
-    made.append(encode(np.stack([mono, mono[::-1]], 1), rate=8000))
-    real = min(SPEECH.rglob("*.flac"), key=lambda path: path.stat().st_size)
-    return [*made, real.read_bytes()]
-
-
-def _real_phones() -> bytes:
-    lines = (SPEECH / "converted_aligned_phones.txt").read_bytes()
-    return b"".join(lines.splitlines(keepends=True)[:3])
-
-
-def _tar() -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for number in range(4):
-            speaker = number % 2 + 1
-            name = f"{speaker}/1/{speaker}-1-000{number}.flac"
-            content = encode(samples(900, seed=number))
-            info = tarfile.TarInfo(f"LibriSpeech/dev/{name}")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def _example() -> bytes:
-    def feature(kind: str, value: object) -> tf.train.Feature:
-        listed = {
-            "bytes_list": tf.train.BytesList,
-            "int64_list": tf.train.Int64List,
-        }[kind]
-        return tf.train.Feature(**{kind: listed(value=[value])})
-
-    made = {
-        "image": feature("bytes_list", encode_image(noise(4, 4))),
-        "label": feature("int64_list", 1),
-        "id": feature("bytes_list", b"left/1"),
-    }
-    return tf.train.Example(
-        features=tf.train.Features(feature=made)
-    ).SerializeToString()
-
-
-def _tfrecord(examples: Iterable[bytes], compression: str = "") -> bytes:
-    """A file with the right checksums around any bytes."""
-    options = tf.io.TFRecordOptions(compression_type=compression)
-    with tempfile.NamedTemporaryFile() as file:
-        with tf.io.TFRecordWriter(file.name, options) as writer:
-            for one in examples:
-                writer.write(one)
-        return Path(file.name).read_bytes()
-
-
-def _written_records() -> bytes:
-    made = [Record(str(i), i, "train", bytes(9), (1, 2)) for i in range(3)]
-    return _tfrecord((records.to_example(one) for one in made), "GZIP")
-
-
-def _npz() -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **{"model.Conv1.weight": np.arange(6.0).reshape(2, 3)})
-    return buffer.getvalue()
-
-
-def _first_member(content: bytes) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(content)) as file:
-        return file.read(file.namelist()[0])
-
-
-def _as_npz(member: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        file.writestr("model.Conv1.weight.npy", member)
-    return buffer.getvalue()
-
-
-def _safetensors() -> bytes:
-    header = json.dumps(
-        {"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}
-    ).encode()
-    size = len(header).to_bytes(8, "little")
-    return size + header + np.arange(4, dtype=np.float32).tobytes()
-
-
-def _manifest() -> bytes:
-    digest = hashlib.sha256(b"graph").hexdigest()
-    return json.dumps({"files": {"saved_model.pb": digest}}).encode()
