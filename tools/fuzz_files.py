@@ -17,7 +17,7 @@ import soundfile
 import tensorflow as tf
 from PIL import Image
 
-from gim_tf.data import records
+from gim_tf.data import embeddings, records
 from gim_tf.data.records import Record
 
 RATE = 16_000
@@ -183,6 +183,19 @@ def written_records() -> bytes:
     """A shard of three records as ingest writes them."""
     made = [Record(str(i), i, "train", bytes(9), (1, 2)) for i in range(3)]
     return tfrecord((records.to_example(one) for one in made), "GZIP")
+
+
+def shard() -> bytes:
+    """Three embedded items of two modules."""
+    features = {
+        f"module_{i}": np.arange(6, dtype=np.float32).reshape(3, 2)
+        for i in (1, 2)
+    }
+    rows = embeddings.Rows("abc", [None, "train", "x"], [0, -1, 2], features)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x.parquet")
+        embeddings.write_shard(path, rows, [], "print")
+        return path.read_bytes()
 
 
 def npz() -> bytes:

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from gim_tf import config, experiments, interop
-from gim_tf.data import alignments, pcm, records, windows
+from gim_tf.data import alignments, embeddings, pcm, records, windows
 from gim_tf.data.records import Rejected
 from gim_tf.data.sources import containers, open_source
 from gim_tf.data.sources.verify import UnreadableError, verified
@@ -95,6 +95,7 @@ def targets() -> dict[str, Callable[[], Target]]:
         "weights .safetensors": lambda: Target(
             [files.safetensors()], _read_safetensors
         ),
+        "embeddings": lambda: Target([files.shard()], _read_shard),
         "settings": lambda: Target(
             [
                 b"training.learning_rate=0.5",
@@ -221,6 +222,14 @@ def _read_npz(content: bytes, folder: Path) -> str:
 def _read_safetensors(content: bytes, folder: Path) -> str:
     (folder / "x.safetensors").write_bytes(content)
     interop.read_weights([folder / "x.safetensors"])
+    return "read"
+
+
+def _read_shard(content: bytes, folder: Path) -> str:
+    path = folder / embeddings.shard_name(0, 1)
+    path.write_bytes(content)
+    embeddings.read_shard(path)
+    list(embeddings.read_rows(folder))
     return "read"
 
 
