@@ -91,7 +91,7 @@ soak: setup ## a small pipeline in a loop under random faults: MINUTES=20 [SEED=
 
 pipeline-test: setup ## tests that run TFX pipelines
 	@echo "== pipeline tests: pytest"
-	@$(BIN)/pytest -q -m "pipeline and not slow"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "pipeline and not slow"
 
 fidelity: setup ## write docs/fidelity.md again: GOLDENS=../shared/goldens
 	@$(BIN)/python tools/make_fidelity.py $(GOLDENS)

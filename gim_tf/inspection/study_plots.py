@@ -63,9 +63,9 @@ def by_depth(
 ) -> bytes:
     """One curve a system, against the number of the module.
 
-    The axis is logarithmic where values are ten times apart, and begins at 0
-    where they are not close to each other. Curves stand a little beside each
-    other, so that their bars can be told apart.
+    The axis is logarithmic where values are ten times apart and no bar reaches
+    0; else it begins at 0 where they are not close to each other. Curves stand
+    a little beside each other, so that their bars can be told apart.
 
     Args:
       panels: by title, the curves by system: a point a module, first to last.
@@ -88,7 +88,7 @@ def by_depth(
                 capsize=3,
                 label=name,
             )
-        _scale(ax, [p.mean for points in curves.values() for p in points])
+        _scale(ax, [p for points in curves.values() for p in points])
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         style.label(ax, x="module (depth)", y=unit, title=title)
     handles, names = axes[0].get_legend_handles_labels()
@@ -166,11 +166,12 @@ def _bar(point: Point) -> float:
     return point.std if math.isfinite(point.std) else 0.0
 
 
-def _scale(ax: Axes, values: Sequence[float]) -> None:
-    positive = [value for value in values if value > 0]
-    if not positive or max(positive) < 2 * min(positive):
+def _scale(ax: Axes, points: Sequence[Point]) -> None:
+    means = [point.mean for point in points if math.isfinite(point.mean)]
+    if not means or max(means) < 2 * min(means):
         return  # from 0 on, curves so close would be one line
-    if max(positive) < 10 * min(positive):
+    lowest = min(p.mean - _bar(p) for p in points if math.isfinite(p.mean))
+    if lowest <= 0 or max(means) < 10 * min(means):
         ax.set_ylim(bottom=0.0)
         return
     ax.set_yscale("log")
