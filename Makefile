@@ -3,6 +3,9 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 EXPERIMENT ?= fashion_mnist_gim
+MINUTES ?= 20
+SECONDS ?= 60
+SEED ?= 0
 GOLDENS ?= ../shared/goldens
 IMAGE ?= gim:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' gim_tf/__init__.py)
 # TensorFlow's notes about CUDA and CPU features are no test result.
@@ -11,7 +14,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help run test setup format format-check lint imports types bazel unit \
-	integration-test golden-test fault-test pipeline-test fidelity image clean
+	integration-test golden-test fault-test test-faults fuzz soak \
+	pipeline-test fidelity image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -74,6 +78,16 @@ fault-test: setup ## tests that kill processes and fill disks
 	@echo "== fault tests: pytest"
 	@$(BIN)/pytest -q -n 2 -m "faults and not slow" --dist loadfile \
 		tests/test_faults.py tests/test_decoupled_faults.py tests/test_replicas.py
+
+test-faults: setup ## all tests of docs/reliability.md, as one table: ONLY="T1 D7"
+	@$(BIN)/python tools/fault_table.py $(if $(ONLY),--only $(ONLY))
+
+fuzz: setup ## damaged files to every reader, and many examples of properties: SECONDS=60
+	@$(BIN)/python tools/fuzz.py --seconds $(SECONDS)
+	@$(BIN)/pytest -q tests/test_properties.py --hypothesis-profile=many
+
+soak: setup ## a small pipeline in a loop under random faults: MINUTES=20 [SEED=0]
+	@$(BIN)/python tools/soak.py --minutes $(MINUTES) --seed $(SEED)
 
 pipeline-test: setup ## tests that run TFX pipelines
 	@echo "== pipeline tests: pytest"

@@ -2,8 +2,18 @@
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from gim_tf import config, experiments
+
+# The same few examples each time; `make fuzz` takes many new ones, by
+# --hypothesis-profile=many.
+_ANY_TIME = {"deadline": None, "print_blob": True}
+settings.register_profile(
+    "few", max_examples=15, derandomize=True, database=None, **_ANY_TIME
+)
+settings.register_profile("many", max_examples=1000, **_ANY_TIME)
+settings.load_profile("few")
 
 TINY = (
     "stack.encoder.block=basic",
@@ -27,6 +37,22 @@ TINY_SEQUENCE = (
     "view.length=1600",
     "training.batch_size=4",
 )
+
+
+@pytest.fixture
+def injected(record_property):
+    """Tells `make test-faults` how many faults a test injected, at what cost.
+
+    Call it with their number and a collection of what was lost or let in. A
+    test that does not call it counts as one fault, lost if it fails.
+    """
+
+    def tell(times, lost):
+        record_property("times", times)
+        record_property("lost", len(lost))
+        assert not lost
+
+    return tell
 
 
 @pytest.fixture

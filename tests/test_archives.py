@@ -95,7 +95,9 @@ HOSTILE = {
 }
 
 
-def test_d7_hostile_members_are_left_out_and_counted(tmp_path, caplog):
+def test_D7_hostile_members_are_left_out_and_counted(
+    tmp_path, caplog, injected
+):
     secret = encode(samples(seed=7))
     put(tmp_path / "secret.flac", secret)
     folder = tmp_path / "archives"
@@ -106,14 +108,14 @@ def test_d7_hostile_members_are_left_out_and_counted(tmp_path, caplog):
         for header in HOSTILE.values():
             is_file = "type" not in header
             add(tar, content=secret if is_file else b"", **header)
-    (record,) = read(open_("librispeech", path), "train")
-    assert record.id == IDS[0]
+    found = {record.id for record in read(open_("librispeech", path), "train")}
+    injected(len(HOSTILE), found ^ {IDS[0]})
     assert "8 member(s) are links" in caplog.text
     assert "'/abs/1/1/1-1-0000.flac'" in caplog.text
     assert [p.name for p in folder.iterdir()] == ["hostile.tar"]
 
 
-def test_d7_bombs_are_refused(tmp_path, monkeypatch):
+def test_D7_bombs_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "many.tar"
     with tarfile.open(path, "w") as tar:
         for name in IDS[:4]:
@@ -126,7 +128,7 @@ def test_d7_bombs_are_refused(tmp_path, monkeypatch):
         open_("librispeech", path).work("train")
 
 
-def test_d7_an_extended_header_of_any_size_is_not_read(tmp_path):
+def test_D7_an_extended_header_of_any_size_is_not_read(tmp_path):
     info = tarfile.TarInfo("pax")
     info.type, info.size = tarfile.XHDTYPE, 2**33
     path = tmp_path / "pax.tar.gz"
@@ -146,7 +148,7 @@ def test_d7_an_extended_header_of_any_size_is_not_read(tmp_path):
 
 @pytest.mark.parametrize("kind", ["tar", "tar.gz"])
 @pytest.mark.parametrize("damage", ["half", "between", "header", "foreign"])
-def test_d7_damaged_archives_are_one_line(tree, kind, damage):
+def test_D7_damaged_archives_are_one_line(tree, kind, damage):
     path = packed(tree, kind)
     plain = path.read_bytes()
     content = gzip.decompress(plain) if kind == "tar.gz" else plain
@@ -164,7 +166,7 @@ def test_d7_damaged_archives_are_one_line(tree, kind, damage):
     assert "\n" not in str(e.value)
 
 
-def test_d7_a_gzip_file_is_checked_to_its_end(tree):
+def test_D7_a_gzip_file_is_checked_to_its_end(tree):
     path = packed(tree, "tar.gz")
     content = bytearray(path.read_bytes())
     content[-6] ^= 1
@@ -182,7 +184,7 @@ def test_the_same_member_twice_is_an_error(tmp_path):
         open_("librispeech", path).work("train")
 
 
-def test_d9_names_of_all_kinds_and_many_members(tmp_path):
+def test_D9_names_of_all_kinds_and_many_members(tmp_path):
     path = tmp_path / "ä b.tar"
     folder = "Zoë's corpus/" + "long " * 30
     with tarfile.open(path, "w") as tar:

@@ -40,7 +40,7 @@ def test_stl10_pixels_are_exact(tmp_path):
     assert [record.label for record in read(source, "unlabelled")] == [-1, -1]
 
 
-def test_damaged_stl10_files_are_named(tmp_path):
+def test_D1_damaged_stl10_files_are_named(tmp_path):
     write_stl10(tmp_path, noise(3, 96, 96, 3), np.array([0, 9, 10]))
     source = open_("stl10", tmp_path, STL10_CLASSES)
     with pytest.raises(DataError, match=r"train_y.bin has label 11"):
@@ -81,7 +81,7 @@ def write_tfrecord(path, examples, compression=""):
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])
-def test_tfrecord_by_content_not_by_name(tmp_path, compression):
+def test_D6_tfrecord_by_content_not_by_name(tmp_path, compression):
     images = noise(3, 4, 4, 3)
     for name in ("a.tfrecord", "a.tfrecord.gz"):
         examples = [
@@ -116,7 +116,7 @@ def test_tfrecord_folders_and_patterns(tmp_path):
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])
 @pytest.mark.parametrize("kind", ["truncated", "last byte", "flipped", "text"])
-def test_damaged_tfrecords_are_named(tmp_path, compression, kind):
+def test_D6_damaged_tfrecords_are_named(tmp_path, compression, kind):
     path = tmp_path / "a.tfrecord"
     picture = encode(noise(20, 20))
     made = [example(image=picture, label=0) for _ in range(9)]

@@ -70,7 +70,7 @@ def pretrain(directory, *more):
         (("--set", "data.source=webcam"), "'webcam'"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_two(
+def test_T11_a_mistake_is_one_line_and_exit_code_two(
     tmp_path, capsys, arguments, message
 ):
     assert cli.main(pretrain(tmp_path / "out", *arguments)) == 2

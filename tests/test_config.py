@@ -81,6 +81,17 @@ def test_what_cannot_run_is_refused_in_one_line(tiny, override, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["1e999", "-1e999", str(10**400)])
+def test_numbers_are_finite(value):
+    base = experiments.get("fashion_mnist_gim")
+    with pytest.raises(ConfigError, match=r"learning_rate must be finite"):
+        config.resolve(base, [f"training.learning_rate={value}"])
+    broken = config.to_dict(base)
+    broken["blessing"]["margin"] = float("nan")
+    with pytest.raises(ConfigError, match=r"margin must be finite"):
+        config.from_dict(broken)
+
+
 def test_overrides_can_be_read_off_the_result(tiny):
     base = experiments.get(tiny.name)
     assert config.resolve(base, config.overrides(base, tiny)) == tiny

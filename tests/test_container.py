@@ -104,7 +104,7 @@ def test_what_changes_most_is_copied_last():
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_it_ends_as_an_ordinary_user_under_an_entry_point(name):
+def test_security_it_ends_as_an_ordinary_user_under_an_entry_point(name):
     assert arguments(name, "USER")[-1] not in ("root", "0")
     assert arguments(name, "USER")[-1].isdecimal()
     (entry,) = (json.loads(e) for e in arguments(name, "ENTRYPOINT"))
@@ -118,7 +118,7 @@ def test_it_ends_as_an_ordinary_user_under_an_entry_point(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_bases_are_pinned_and_nothing_is_fetched_by_url(name):
+def test_security_bases_are_pinned_and_nothing_is_fetched_by_url(name):
     words = {word for word, _ in instructions(name)}
     assert words <= {
         *("ARG", "FROM", "RUN", "ENV", "WORKDIR", "COPY", "USER"),

@@ -73,7 +73,9 @@ def test_parts_are_cut_exactly(tmp_path, source):
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.3, 0.7, 0.33])
-def test_d8_no_sample_of_a_test_part_is_in_another_split(tmp_path, share):
+def test_D8_no_sample_of_a_test_part_is_in_another_split(
+    tmp_path, share, injected
+):
     for length in range(1601, 1640):
         # No value twice: which sample is where can be told.
         put(tmp_path / "a" / f"{length}.wav", encode(ramp(length), "WAV"))
@@ -90,10 +92,14 @@ def test_d8_no_sample_of_a_test_part_is_in_another_split(tmp_path, share):
         for split in SPLITS
     }
     assert len(heard["test"]) == 39
-    for name, test in heard["test"].items():
-        part = set(pcm.decode(test.encoded))
-        for split in ("train", "unlabelled"):
-            assert not part & set(pcm.decode(heard[split][name].encoded))
+    leaked = [
+        (name, split)
+        for name, test in heard["test"].items()
+        for split in ("train", "unlabelled")
+        if set(pcm.decode(test.encoded))
+        & set(pcm.decode(heard[split][name].encoded))
+    ]
+    injected(len(heard["test"]), leaked)
 
 
 def ramp(length):

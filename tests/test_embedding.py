@@ -1,8 +1,11 @@
 """Bulk embedding: what is read, what is written, and what is not done twice."""
 
+import base64
 import fcntl
 import os
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -139,6 +142,33 @@ def test_empty_shards_and_those_that_are_not_whole(tmp_path):
         list(embeddings.read_rows(tmp_path))
     with pytest.raises(DataError, match="holds no embeddings"):
         embeddings.read_facts(tmp_path)
+
+
+def touched(path):
+    """What an unpickled type does in the next test."""
+    Path(path).touch()
+    return pa.null()
+
+
+class Pickled(pa.PyExtensionType):
+    def __init__(self, path):
+        self.path = path
+        super().__init__(pa.int64())
+
+    def __reduce__(self):
+        return touched, (self.path,)
+
+
+def test_security_a_type_that_a_file_names_is_not_unpickled(tmp_path):
+    path, trace = tmp_path / shard_name(0, 1), tmp_path / "trace"
+    kind = Pickled(str(trace))
+    column = pa.ExtensionArray.from_storage(kind, pa.array([1, 2]))
+    parquet.write_table(pa.table({"id": ["a", "b"], "module_1": column}), path)
+    (schema,) = re.findall(rb"[\w+/]{100,}=*", path.read_bytes())
+    assert b"touched" in base64.b64decode(schema[-(len(schema) // 4 * 4) :])
+    with pytest.raises(DataError, match="is damaged"):
+        list(embeddings.read_rows(tmp_path))
+    assert not trace.exists()
 
 
 def test_a_module_that_is_not_there_is_named(tmp_path):

@@ -209,7 +209,7 @@ def test_the_manifest_tells_what_the_export_is(exported):
         (lambda d: (d / "manifest.json").write_text("{"), "cannot be read"),
     ],
 )
-def test_what_is_not_as_it_was_written_is_refused(
+def test_security_what_is_not_as_it_was_written_is_refused(
     exported, tmp_path, change, message
 ):
     _, directory, _, _ = exported

@@ -130,7 +130,7 @@ def operations(path):
 
 
 @pytest.mark.parametrize("file_format", ["WAV", "FLAC"])
-def test_S6_served_features_are_those_of_training(  # noqa: N802
+def test_S6_served_features_are_those_of_training(
     models, frames_of, loaded, file_format
 ):
     files = [encoded(samples, file_format) for samples in RECORDINGS]

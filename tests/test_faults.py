@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gim_tf import build, experiments
+from gim_tf import build, cli, experiments
 from gim_tf import config as configuration
 from gim_tf.errors import CheckpointError, DataError
 from gim_tf.training.checkpoints import RunCheckpoints
@@ -73,16 +73,30 @@ def wait_beyond(process, directory, step):
         time.sleep(0.01)
 
 
-def sha256_of_all_variables(directory):
+def variables(directory):
     """Of the newest checkpoint: weights, optimizers, random state, step."""
     reader = tf.train.load_checkpoint(
         str(directory / "training" / f"ckpt-{newest(directory)}")
     )
+    return {
+        name: reader.get_tensor(name).tobytes()
+        for name in sorted(reader.get_variable_to_shape_map())
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+    }
+
+
+def differing(one, other):
+    """Names of the variables whose bytes are not the same in both runs."""
+    a, b = variables(one), variables(other)
+    assert a
+    return [name for name in a.keys() | b.keys() if a.get(name) != b.get(name)]
+
+
+def sha256_of_all_variables(directory):
     digest = hashlib.sha256()
-    for name in sorted(reader.get_variable_to_shape_map()):
-        if name != "_CHECKPOINTABLE_OBJECT_GRAPH":
-            digest.update(name.encode())
-            digest.update(reader.get_tensor(name).tobytes())
+    for name, content in variables(directory).items():
+        digest.update(name.encode())
+        digest.update(content)
     return digest.hexdigest()
 
 
@@ -93,8 +107,8 @@ def finish(process):
 
 
 @pytest.mark.parametrize("schedule", ["simultaneous", "sequential"])
-def test_T1_kill_minus_9_resume_is_bit_identical(  # noqa: N802
-    pictures, tmp_path, schedule
+def test_T1_kill_minus_9_resume_is_bit_identical(
+    pictures, tmp_path, schedule, injected
 ):
     steps = 40 if schedule == "simultaneous" else 14
     more = (f"training.schedule={schedule}", f"training.num_steps={steps}")
@@ -112,7 +126,7 @@ def test_T1_kill_minus_9_resume_is_bit_identical(  # noqa: N802
     errors = finish(start(pictures, killed, *more))
     assert "Resuming after step" in errors
     assert newest(whole) == newest(killed)
-    assert sha256_of_all_variables(whole) == sha256_of_all_variables(killed)
+    injected(kills, differing(whole, killed))
     steps_of = [
         [line["step"] for line in RunDirectory(d / "training").history()]
         for d in (whole, killed)
@@ -120,7 +134,7 @@ def test_T1_kill_minus_9_resume_is_bit_identical(  # noqa: N802
     assert steps_of[0] == steps_of[1]
 
 
-def test_T1_growing_survives_kill_minus_9(pictures, tmp_path):  # noqa: N802
+def test_T1_growing_survives_kill_minus_9(pictures, tmp_path):
     """In the middle of the second module, with early stopping on."""
     verb = ("grow", "--max-modules", "2", "--tolerance", "-1")
     more = (
@@ -155,7 +169,7 @@ def test_T1_growing_survives_kill_minus_9(pictures, tmp_path):  # noqa: N802
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
-def test_T2_signals_save_and_end_with_their_code(  # noqa: N802
+def test_T2_signals_save_and_end_with_their_code(
     pictures, tmp_path, number, code
 ):
     process = start(pictures, tmp_path / "run", "training.num_steps=5000")
@@ -168,7 +182,7 @@ def test_T2_signals_save_and_end_with_their_code(  # noqa: N802
     assert f"after step {newest(tmp_path / 'run')}" in last
 
 
-def test_T10_the_seed_decides_the_bytes(pictures, tmp_path):  # noqa: N802
+def test_T10_the_seed_decides_the_bytes(pictures, tmp_path):
     runs = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         runs[name] = start(
@@ -209,9 +223,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_T7_a_full_disk_keeps_the_checkpoint_before(  # noqa: N802
-    small_disk, tiny
-):
+def test_T7_a_full_disk_keeps_the_checkpoint_before(small_disk, tiny):
     disk, fill = small_disk
     trainer = build.build_trainer(tiny, build.build_stack(tiny))
     checkpoints = RunCheckpoints(disk / "run", trainer)
@@ -230,9 +242,7 @@ def test_T7_a_full_disk_keeps_the_checkpoint_before(  # noqa: N802
         RunDirectory(disk / "run").write_json("big.json", {"x": "y" * 10**6})
 
 
-def test_T7_a_full_disk_is_one_line_of_the_command(  # noqa: N802
-    small_disk, pictures
-):
+def test_T7_a_full_disk_is_one_line_of_the_command(small_disk, pictures):
     disk, fill = small_disk
     fill()
     process = start(pictures, disk / "run")
@@ -242,7 +252,53 @@ def test_T7_a_full_disk_is_one_line_of_the_command(  # noqa: N802
     assert errors.strip().splitlines()[-1].startswith("gim: error: ")
 
 
-def test_T7_a_full_disk_leaves_no_half_records(small_disk):  # noqa: N802
+def test_T7_summaries_on_a_full_disk_end_the_run(small_disk, pictures):
+    """TensorBoard's files alone have no room: the checkpoints stay whole."""
+    disk, fill = small_disk
+    run = disk.parent / "run"
+    (disk / "tensorboard").mkdir()
+    run.mkdir()
+    (run / "tensorboard").symlink_to(disk / "tensorboard")
+    more = ("training.num_steps=5000", "training.log_every=1")
+    process = start(pictures, run, *more)
+    wait_beyond(process, run, 0)
+    fill()
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 2
+    assert "Traceback" not in errors
+    assert errors.strip().splitlines()[-1].startswith("gim: error: ")
+    (disk / "filler").unlink()
+    before = newest(run)
+    process = start(pictures, run, *more)
+    wait_beyond(process, run, before)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 143
+    assert "Resuming after step" in errors
+
+
+def test_T11_a_read_only_output_is_refused_before_training(
+    tmp_path, pictures, capsys
+):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a read-only file system needs root")
+    words = ["--experiment", "fashion_mnist_gim", "--data", str(pictures)]
+    words += ["--set", "data.source=folder", "--set", "data.holdout=0.2"]
+    try:
+        for place in (disk, disk / "run"):
+            command = ["pretrain", *words, "--output-dir", str(place)]
+            assert cli.main(command) == 2
+            last = capsys.readouterr().err.strip().splitlines()[-1]
+            assert last.startswith("gim: error: Cannot ")
+            assert str(place) in last
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_T7_a_full_disk_leaves_no_half_records(small_disk):
     from gim_tf import jobs
 
     disk, fill = small_disk

@@ -71,20 +71,20 @@ def test_labels_of_another_recording_are_refused(length, count):
         (line(IDS[0]), "line 2: '9-5-0000' has labels in line 1 already"),
     ],
 )
-def test_d5_wrong_labels_are_named_by_line(tree, wrong, message):
+def test_D5_wrong_labels_are_named_by_line(tree, wrong, message):
     label(tree, [line(IDS[0]), wrong])
     with pytest.raises(DataError, match=rf"phones\.txt, {message}"):
         open_("librispeech", tree).work("train")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00"])
-def test_d5_a_file_without_labels_is_an_error(tree, content):
+def test_D5_a_file_without_labels_is_an_error(tree, content):
     put(tree / "converted_aligned_phones.txt", content)
     with pytest.raises(DataError, match=r"txt (holds no labels|is no text)"):
         open_("librispeech", tree).work("train")
 
 
-def test_d5_records_have_their_labels(tree, caplog):
+def test_D5_records_have_their_labels(tree, caplog):
     unknown = line("7-1-0000")
     lines = [line(name, first=i) for i, name in enumerate(IDS[:14])]
     label(tree, [*lines, unknown])
@@ -98,7 +98,7 @@ def test_d5_records_have_their_labels(tree, caplog):
     assert source.frame_names == tuple(map(str, range(41)))
 
 
-def test_d5_a_number_that_cannot_be_is_rejected_by_name(tree):
+def test_D5_a_number_that_cannot_be_is_rejected_by_name(tree):
     counts = (EIGHT - 3, EIGHT - 2, EIGHT + 2, EIGHT + 3)
     label(tree, [line(n, c) for n, c in zip(IDS, counts, strict=False)])
     found = {one.id: one for one in read(open_("librispeech", tree), "train")}

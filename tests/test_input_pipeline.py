@@ -8,8 +8,10 @@ import pytest
 from gim_tf import build, config
 from gim_tf.data import input_pipeline
 from gim_tf.data.input_pipeline import evaluation_batches, training_batches
-from gim_tf.data.records import record_files
+from gim_tf.data.records import Record, record_files, to_example
+from gim_tf.data.shards import ShardWriter
 from gim_tf.errors import ConfigError
+from tests.conftest import png
 
 
 def take(experiment, directory, start, count):
@@ -85,7 +87,9 @@ def test_another_seed_gives_other_batches(tiny, tiny_records):
     assert np.any(x != y)
 
 
-def test_evaluation_keeps_order_and_the_last_partial_batch(tiny, tiny_records):
+def test_T12_evaluation_keeps_order_and_the_last_partial_batch(
+    tiny, tiny_records
+):
     files = record_files(tiny_records, "test")
     decode = build.build_decode_one(tiny)
     batches = list(evaluation_batches(files, decode, 8))
@@ -94,7 +98,19 @@ def test_evaluation_keeps_order_and_the_last_partial_batch(tiny, tiny_records):
     np.testing.assert_array_equal(labels, np.arange(20) % 10)
 
 
-def test_a_batch_larger_than_the_split_is_refused(tiny, tiny_records):
+def test_T11_a_split_of_one_is_refused_or_trains_alone(tiny, tmp_path):
+    with ShardWriter(tmp_path / "Split-train") as writer:
+        picture = png(np.zeros((28, 28, 1), np.uint8))
+        writer.write(to_example(Record("a", 0, "train", picture)))
+    files = record_files(tmp_path, "train")
+    with pytest.raises(ConfigError, match="1 example"):
+        build.build_training_data(tiny, files, 1)
+    alone = config.resolve(tiny, ["training.batch_size=1"])
+    batches = training_batches(build.build_training_data(alone, files, 1), 0)
+    assert [next(batches).x.shape[0] for _ in range(3)] == [1, 1, 1]
+
+
+def test_T11_a_batch_larger_than_the_split_is_refused(tiny, tiny_records):
     large = config.resolve(tiny, ["training.batch_size=41"])
     with pytest.raises(ConfigError, match="has 40 examples"):
         take(large, tiny_records, 0, 1)

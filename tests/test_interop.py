@@ -3,6 +3,7 @@
 import json
 import re
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -378,7 +379,7 @@ def test_other_files_are_refused(tmp_path, name, content, message):
     assert "\n" not in str(refused.value)
 
 
-def test_files_without_names_with_objects_or_missing(tmp_path):
+def test_security_files_without_names_with_objects_or_missing(tmp_path):
     np.savez(tmp_path / "objects.npz", a=np.array([{}], object))
     np.savez(tmp_path / "empty.npz")
     with (tmp_path / "one.npz").open("wb") as file:
@@ -393,6 +394,31 @@ def test_files_without_names_with_objects_or_missing(tmp_path):
             interop.read_weights([tmp_path / f"{name}.npz"])
     with pytest.raises(WeightsError, match="No such file"):
         interop.read_weights([tmp_path / "absent.safetensors"])
+
+
+@pytest.mark.parametrize(
+    "header", ["{'descr': '<f8', 'shape': ((", "{'descr': '<f8'}", "\0", "{"]
+)
+def test_a_damaged_array_is_named(tmp_path, header):
+    member = b"\x93NUMPY\x01\0" + struct.pack("<H", 118)
+    member += header.encode().ljust(118) + bytes(16)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as file:
+        file.writestr("a.npy", member)
+    with pytest.raises(WeightsError, match=r"x\.npz is damaged") as caught:
+        interop.read_weights([tmp_path / "x.npz"])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_archive_of_another_compression_is_named(tmp_path):
+    np.savez(tmp_path / "x.npz", a=np.zeros(3))
+    content = (tmp_path / "x.npz").read_bytes()
+    # In the header of the member and in the directory, 8 and 10 bytes in.
+    for magic, at in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        start = content.index(magic) + at
+        content = content[:start] + b"\x63\0" + content[start + 2 :]
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"x\.npz is damaged"):
+        interop.read_weights([tmp_path / "x.npz"])
 
 
 def test_a_short_float_is_a_float(tmp_path):

@@ -68,7 +68,7 @@ def experiment_and_grid(request, tiny, grid, tiny_sequence, sequence_grid):
     return config.resolve(tiny_sequence, [*words, CLASSES]), sequence_grid
 
 
-def test_T9_no_module_s_loss_reaches_another_module(  # noqa: N802
+def test_T9_no_module_s_loss_reaches_another_module(
     experiment_and_grid,
 ):
     experiment, x = experiment_and_grid

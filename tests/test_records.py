@@ -107,7 +107,7 @@ def test_records_are_divided_into_shards(tmp_path, monkeypatch):
         records.record_files(tmp_path / "records", "train")
 
 
-def test_too_many_rejected_are_named_and_keep_what_was_there(tmp_path):
+def test_D1_too_many_rejected_are_named_and_keep_what_was_there(tmp_path):
     directory = tmp_path / "records"
     records.write_records(ListSource(GOOD), directory)
     before = tree(directory)
@@ -137,7 +137,7 @@ def test_too_many_rejected_are_named_and_keep_what_was_there(tmp_path):
         ([*GOOD, GOOD[0]], {}, "id 'a'"),
     ],
 )
-def test_incomplete_data_are_refused(tmp_path, found, settings, message):
+def test_D4_incomplete_data_are_refused(tmp_path, found, settings, message):
     with pytest.raises(DataError, match=message):
         records.write_records(ListSource(found, **settings), tmp_path / "r")
     assert not list(tmp_path.iterdir())
@@ -162,7 +162,7 @@ def test_a_split_without_examples_has_one_empty_shard(tmp_path):
         ("unlabelled", -2, False),
     ],
 )
-def test_labels_must_be_in_the_contract(split, label, is_right):
+def test_D4_labels_must_be_in_the_contract(split, label, is_right):
     data = ListSource([]).data
     record = Record("cat/1.png", label, split, b"")
     if is_right:
@@ -173,7 +173,7 @@ def test_labels_must_be_in_the_contract(split, label, is_right):
 
 
 @pytest.mark.parametrize("kind", ["truncated", "flipped", "text"])
-def test_damaged_records_are_named(tmp_path, kind):
+def test_D6_damaged_records_are_named(tmp_path, kind):
     many = [Record(str(i), i % 2, "train", os.urandom(99)) for i in range(99)]
     records.write_records(ListSource([*many, GOOD[2]]), tmp_path / "r")
     (file,) = records.record_files(tmp_path / "r", "train")
@@ -194,7 +194,7 @@ def test_missing_records_are_named(tmp_path):
         records.record_files(tmp_path, "train")
 
 
-def test_a_full_disk_keeps_the_old_records(tmp_path):
+def test_T7_a_full_disk_keeps_the_old_records(tmp_path):
     directory = tmp_path / "records"
     records.write_records(ListSource(GOOD), directory)
     before = tree(directory)
@@ -226,7 +226,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     assert left == {"records", running.name}
 
 
-def test_a_directory_that_cannot_be_made_is_one_line(tmp_path):
+def test_T11_a_directory_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"Cannot write .*File exists"):
         records.write_records(ListSource(GOOD), tmp_path / "file" / "records")

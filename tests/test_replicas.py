@@ -311,7 +311,7 @@ def test_two_processes_do_what_one_does(pictures, tmp_path):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_killed_worker_ends_all_and_the_run_goes_on(
+def test_T1_a_killed_worker_ends_all_and_the_run_goes_on(
     pictures, tmp_path, victim
 ):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -332,7 +332,9 @@ def test_a_killed_worker_ends_all_and_the_run_goes_on(
 
 @pytest.mark.slow
 @pytest.mark.faults
-def test_a_signal_to_one_worker_stops_all_at_the_same_step(pictures, tmp_path):
+def test_T2_a_signal_to_one_worker_stops_all_at_the_same_step(
+    pictures, tmp_path
+):
     processes = start_two(pictures, tmp_path / "run", "training.num_steps=5000")
     wait_beyond(processes, tmp_path / "run", 3)
     processes[1].terminate()

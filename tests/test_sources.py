@@ -3,6 +3,8 @@
 import gzip
 import os
 import pickle
+import struct
+import tracemalloc
 import zlib
 from collections import Counter
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from gim_tf.data import records
-from gim_tf.data.records import Rejected
+from gim_tf.data.records import Rejected, WorkItem
 from gim_tf.data.sources.base import is_held_out
 from gim_tf.data.sources.embedded import FOLDER
 from gim_tf.errors import ConfigError, DataError
@@ -84,7 +86,7 @@ def test_idx_pixels_are_exact(tmp_path, suffix, monkeypatch):
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("kind", ["truncated", "flipped", "text", "longer"])
-def test_damaged_idx_files_are_named(tmp_path, suffix, kind):
+def test_D1_damaged_idx_files_are_named(tmp_path, suffix, kind):
     write_idx(tmp_path, noise(99, 28, 28), noise(99) % 2, suffix=suffix)
     path = tmp_path / f"train-images-idx3-ubyte{suffix}"
     content = path.read_bytes()
@@ -106,19 +108,50 @@ def test_damaged_idx_files_are_named(tmp_path, suffix, kind):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "shape", [(-1, 5, 4), (3, 0, 4), (3, -5, 4), (3, 2**15, 2**15)]
+)
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_D1_sizes_that_cannot_be_are_refused_before_reading(
+    tmp_path, shape, suffix
+):
+    write_idx(tmp_path, noise(3, 5, 4), noise(3) % 2, suffix=suffix)
+    header = bytes((0, 0, 8, 3)) + struct.pack(">3i", *shape)
+    pack = gzip.compress if suffix else bytes
+    path = tmp_path / f"train-images-idx3-ubyte{suffix}"
+    path.write_bytes(pack(header + bytes(60)))
+    with pytest.raises(DataError, match=r"expected sizes of at least 1"):
+        read(open_("idx", tmp_path), "train")
+
+
+def test_D1_a_header_of_more_than_there_is_takes_no_memory(tmp_path):
+    write_idx(tmp_path, noise(3, 5, 4), noise(3) % 2)
+    for kind, each in (("images-idx3", (5000, 5000)), ("labels-idx1", ())):
+        header = bytes((0, 0, 8, 1 + len(each)))
+        header += struct.pack(f">{1 + len(each)}i", 2**31 - 1, *each)
+        (tmp_path / f"train-{kind}-ubyte").write_bytes(header + bytes(60))
+    source = open_("idx", tmp_path)
+    item = WorkItem("train", "train", 0, 10_000)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"is truncated"):
+        list(source.read(item))
+    assert tracemalloc.get_traced_memory()[1] < 2**28
+    tracemalloc.stop()
+
+
 def test_idx_files_must_agree(tmp_path):
     write_idx(tmp_path, noise(4, 5, 5), noise(3) % 2)
     with pytest.raises(DataError, match=r"4 images but .* 3 labels"):
         open_("idx", tmp_path).work("train")
 
 
-def test_a_label_without_a_class_is_named(tmp_path):
+def test_D4_a_label_without_a_class_is_named(tmp_path):
     write_idx(tmp_path, noise(3, 5, 5), np.array([0, 1, 2], np.uint8))
     with pytest.raises(DataError, match=r"'train-00002'.* label 2"):
         read(open_("idx", tmp_path), "train")
 
 
-def test_holdout_divides_by_id_once_and_for_all(tmp_path):
+def test_D8_holdout_divides_by_id_once_and_for_all(tmp_path):
     write_idx(tmp_path, noise(1000, 2, 2), noise(1000) % 2)
     source = open_("idx", tmp_path, holdout=0.2)
     train, test = read(source, "train"), read(source, "test")
@@ -140,7 +173,7 @@ def test_a_missing_test_split_asks_for_holdout(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["idx", "folder", "stl10", "tfrecord"])
-def test_nothing_to_read_is_one_line(tmp_path, name):
+def test_T11_nothing_to_read_is_one_line(tmp_path, name):
     with pytest.raises(DataError, match=str(tmp_path)) as error:
         open_(name, tmp_path).work("train")
     assert "\n" not in str(error.value)
@@ -169,7 +202,7 @@ def test_folder_pixels_and_labels(tmp_path):
         np.testing.assert_array_equal(decode(found[name].encoded, 3), image)
 
 
-def test_class_names_match_however_accents_are_written(tmp_path):
+def test_D9_class_names_match_however_accents_are_written(tmp_path):
     put(tmp_path / "do\N{COMBINING DIAERESIS}g" / "1.png", encode(noise(2, 2)))
     (record,) = read(open_("folder", tmp_path, ("cat", "dög")), "train")
     assert record.label == 1
@@ -209,21 +242,24 @@ def test_an_unknown_class_folder_is_named(tmp_path):
         open_("folder", tmp_path).work("train")
 
 
-def test_20000_files_mix_their_classes(tmp_path):
+def test_D9_20000_files_mix_their_classes(tmp_path, injected):
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         for index in range(10_000):
             os.mknod(tmp_path / name / f"{index} é.png")
     source = open_("folder", tmp_path)
     items = source.work("train")
-    assert sum(len(item.members) for item in items) == 20_000
+    listed = [member for item in items for member in item.members]
+    made = {f"{c}/{i} é.png" for c in ("cat", "dog") for i in range(10_000)}
+    injected(len(listed), made ^ set(listed))
+    assert len(listed) == 20_000
     cats = sum(member.startswith("cat") for member in items[0].members)
     assert 0.3 < cats / len(items[0].members) < 0.7
     assert len(pickle.dumps(items[0])) < 20_000
     assert items == open_("folder", tmp_path).work("train")
 
 
-def test_a_name_that_is_not_utf8_reaches_the_records(tmp_path):
+def test_D9_a_name_that_is_not_utf8_reaches_the_records(tmp_path):
     name = os.path.join(os.fsencode(tmp_path), b"cat", b"\xff.png")
     put(tmp_path / "cat" / "1.png", encode(noise(2, 2)))
     with open(name, "wb") as file:
@@ -235,7 +271,7 @@ def test_a_name_that_is_not_utf8_reaches_the_records(tmp_path):
     assert ids == {b"cat/1.png", b"cat/\\udcff.png"}
 
 
-def test_bad_images_of_a_folder_are_counted_and_named(tmp_path):
+def test_D1_bad_images_of_a_folder_are_counted_and_named(tmp_path, injected):
     good = encode(noise(9, 9, 3))
     flipped = bytearray(good)
     flipped[len(good) // 2] ^= 16
@@ -254,7 +290,7 @@ def test_bad_images_of_a_folder_are_counted_and_named(tmp_path):
     source = open_("folder", root, max_bad=5)
     found = read(source, "train")
     rejected = {x.id for x in found if isinstance(x, Rejected)}
-    assert rejected == {f"cat/{name}" for name in bad}
+    injected(len(bad), rejected ^ {f"cat/{name}" for name in bad})
     counts = records.write_records(source, tmp_path / "records")
     assert counts == {"train": 2, "test": 1}
     with pytest.raises(DataError, match=r"5 unreadable.*cat/"):
@@ -263,7 +299,7 @@ def test_bad_images_of_a_folder_are_counted_and_named(tmp_path):
         )
 
 
-def test_what_is_no_regular_file_is_rejected(tmp_path):
+def test_D1_what_is_no_regular_file_is_rejected(tmp_path):
     put(tmp_path / "cat" / "1.png", encode(noise(2, 2)))
     os.mkfifo(tmp_path / "cat" / "pipe.png")
     (tmp_path / "cat" / "link.png").symlink_to(tmp_path / "gone.png")

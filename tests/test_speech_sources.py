@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import struct
 import tarfile
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_configured_class_names_decide_the_labels(tree):
         read(open_("librispeech", tree, ("9", "11")), "train")
 
 
-def test_a_held_out_utterance_is_in_one_split(tree):
+def test_D8_a_held_out_utterance_is_in_one_split(tree):
     source = open_("librispeech", tree, holdout=0.4)
     train, test = (
         {r.id for r in read(source, split)} for split in ("train", "test")
@@ -210,7 +211,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_cannot_be_used_is_refused_by_name(tmp_path, name):
+def test_D2_what_cannot_be_used_is_refused_by_name(tmp_path, name):
     content, reason = BAD[name]
     put(tmp_path / "ann" / "bad.flac", content)
     put(tmp_path / "ann" / "good.flac", FLAC)
@@ -220,6 +221,23 @@ def test_what_cannot_be_used_is_refused_by_name(tmp_path, name):
     assert (good.id, bad.id) == ("ann/good.flac", "ann/bad.flac")
     assert reason in bad.reason
     assert "\n" not in bad.reason
+
+
+@pytest.mark.parametrize("blocks", [(255, 255), (16, 4096), (4096, 8192)])
+def test_D1_a_flac_with_wrong_sizes_of_blocks_is_written_again(blocks):
+    """libsndfile reads it as it is, and the graph's decoder does not."""
+    damaged = FLAC[:8] + struct.pack(">HH", *blocks) + FLAC[12:]
+    stored = verified_recording(damaged, Wanted(16_000, LEAST))
+    assert stored == FLAC
+    decoded = windows.decode(tf.constant(stored), VIEW)
+    np.testing.assert_array_equal(decoded, samples(9000) / 32768)
+
+
+def test_D1_a_wav_with_bytes_behind_its_samples_is_refused():
+    """The decoder's message repeats bytes of the file, which are no text."""
+    content = WAV + b"\xfe\xff\xfa\xf6" + bytes(40)
+    with pytest.raises(UnreadableError, match="no plain WAV"):
+        verified_recording(content, Wanted(16_000, LEAST))
 
 
 def test_an_ogg_without_its_last_page_is_truncated():
@@ -293,7 +311,7 @@ def tone(rate, count, hertz=440):
 
 
 @pytest.mark.parametrize("rate", [8000, 11_025, 44_100, 48_000])
-def test_d2_other_rates_are_resampled_on_demand(tmp_path, rate):
+def test_D2_other_rates_are_resampled_on_demand(tmp_path, rate):
     put(tmp_path / "ann" / "a.flac", encode(tone(rate, rate), rate=rate))
     (record,) = read(open_("sounds", tmp_path, resample=True), "train")
     assert record.encoded[:4] == b"fLaC"
@@ -307,7 +325,7 @@ def test_d2_other_rates_are_resampled_on_demand(tmp_path, rate):
 
 
 @pytest.mark.parametrize("kind", ["FLAC", "WAV", "OGG"])
-def test_d2_channels_are_averaged_on_demand(tmp_path, kind):
+def test_D2_channels_are_averaged_on_demand(tmp_path, kind):
     left, right = tone(16_000, 8000), tone(16_000, 8000, 90)
     both = np.stack([left, right], 1)
     subtype = "VORBIS" if kind == "OGG" else "PCM_16"
@@ -319,7 +337,7 @@ def test_d2_channels_are_averaged_on_demand(tmp_path, kind):
     np.testing.assert_allclose(decoded, expected, atol=close)
 
 
-def test_d2_what_is_converted_is_checked_as_it_is_stored(tmp_path):
+def test_D2_what_is_converted_is_checked_as_it_is_stored(tmp_path):
     cases = {
         "short": encode(samples(2 * LEAST - 2), rate=32_000),
         "opposite": encode(np.stack([samples(), -samples()], 1)),
@@ -360,7 +378,7 @@ def test_the_embedded_speech_is_synthetic_and_labelled():
         open_("embedded_speech", "here").work("train")
 
 
-def test_d9_many_files_with_names_of_all_kinds(tmp_path):
+def test_D9_many_files_with_names_of_all_kinds(tmp_path):
     content = encode(samples())
     put(tmp_path / "source.flac", content)
     folder = tmp_path / "Zoë  Ünal" / "a b's"

@@ -86,6 +86,31 @@ def test_every_system_takes_a_step_and_can_be_probed(name):
     assert all(np.all(np.isfinite(value)) for value in features.values())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", experiments.names())
+def test_T9_no_gradient_crosses_modules_in_any_experiment(name, injected):
+    experiment = small(name)
+    stack = build.build_stack(experiment)
+    shape = (3, *build.view_shape(experiment))
+    views = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    z = build.build_to_grid(experiment)(tf.constant(views))
+    labels = np.zeros((3, *build.label_shape(experiment)), np.int64)
+    losses = []
+    with tf.GradientTape(persistent=True) as tape:
+        for module in stack.gim_modules:
+            output = module(z, tf.constant(labels), training=True)
+            losses.append(output.loss)
+            z = output.z
+    crossed, pairs = [], 0
+    for k, loss in enumerate(losses):
+        for j, module in enumerate(stack.gim_modules):
+            found = tape.gradient(loss, module.trainable_variables)
+            pairs += j != k
+            if any((g is None) != (j != k) for g in found):
+                crossed.append((k, j))
+    injected(pairs, crossed)
+
+
 @pytest.mark.parametrize("family", ["flite", "librispeech"])
 @pytest.mark.parametrize("system", ["supervised", "greedy_supervised"])
 def test_phones_are_learnt_by_the_network_that_learns_voices(family, system):

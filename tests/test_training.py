@@ -2,17 +2,24 @@
 
 import json
 import logging
+import os
 import shutil
+import signal
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gim_tf import build, config, experiments, jobs
+from gim_tf.data.input_pipeline import Batch
 from gim_tf.data.records import record_files
 from gim_tf.errors import CheckpointError, TrainingError
+from gim_tf.jobs.opening import loop_settings
 from gim_tf.training import monitors
 from gim_tf.training.checkpoints import RunCheckpoints
+from gim_tf.training.interrupts import Interrupts
+from gim_tf.training.loop import Flow, train_on
 from gim_tf.training.run_directory import RunDirectory
 from gim_tf.training.schedules import phases, total_steps, trained_at
 from tests import reference
@@ -156,9 +163,7 @@ def damage(file, how):
 
 
 @pytest.mark.parametrize("how", ["truncated", "flipped", "missing"])
-def test_T3_a_damaged_checkpoint_is_passed_over_by_name(  # noqa: N802
-    finished, caplog, how
-):
+def test_T3_a_damaged_checkpoint_is_passed_over_by_name(finished, caplog, how):
     tiny, directory, _ = finished
     damage(directory / "ckpt-4.data-00000-of-00001", how)
     with caplog.at_level(logging.WARNING):
@@ -167,7 +172,7 @@ def test_T3_a_damaged_checkpoint_is_passed_over_by_name(  # noqa: N802
     assert "ckpt-4" in caplog.text
 
 
-def test_T3_without_the_newest_index_the_one_before_is_used(  # noqa: N802
+def test_T3_without_the_newest_index_the_one_before_is_used(
     finished,
 ):
     tiny, directory, _ = finished
@@ -175,7 +180,7 @@ def test_T3_without_the_newest_index_the_one_before_is_used(  # noqa: N802
     assert weights(tiny, directory)[0] == 2
 
 
-def test_T4_damage_to_all_checkpoints_never_restarts_silently(  # noqa: N802
+def test_T4_damage_to_all_checkpoints_never_restarts_silently(
     finished, tiny_records
 ):
     tiny, directory, _ = finished
@@ -185,9 +190,20 @@ def test_T4_damage_to_all_checkpoints_never_restarts_silently(  # noqa: N802
         pretrain(tiny, tiny_records, directory)
 
 
-def test_T5_other_settings_are_refused_by_key(  # noqa: N802
-    finished, tiny_records
-):
+@pytest.mark.parametrize("content", [None, b"", b"\0garbage", b"path: 'x'"])
+def test_T4_the_state_file_of_tensorflow_decides_nothing(finished, content):
+    tiny, directory, _ = finished
+    (directory / "SAVED").unlink()
+    if content is not None:
+        (directory / "checkpoint").write_bytes(content)
+    assert weights(tiny, directory)[0] == 4
+    for file in directory.glob("ckpt-*.data*"):
+        damage(file, "flipped")
+    with pytest.raises(CheckpointError, match="none can be read"):
+        weights(tiny, directory)
+
+
+def test_T5_other_settings_are_refused_by_key(finished, tiny_records):
     tiny, directory, _ = finished
     changed = config.resolve(tiny, ["training.learning_rate=0.5"])
     with pytest.raises(CheckpointError, match=r"training\.learning_rate"):
@@ -201,7 +217,7 @@ def test_T5_other_settings_are_refused_by_key(  # noqa: N802
         pretrain(again, tiny_records, directory)
 
 
-def test_T6_a_second_run_in_one_directory_stops_at_once(  # noqa: N802
+def test_T6_a_second_run_in_one_directory_stops_at_once(
     tmp_path,
 ):
     run = RunDirectory(tmp_path)
@@ -215,7 +231,25 @@ def test_T6_a_second_run_in_one_directory_stops_at_once(  # noqa: N802
         pass
 
 
-def test_T8_what_is_not_finite_stops_the_run_and_is_not_saved(  # noqa: N802
+def test_T6_the_lock_of_a_killed_process_is_taken_over(tmp_path):
+    holding, held = os.pipe()
+    child = os.fork()
+    if not child:
+        with RunDirectory(tmp_path).locked():
+            os.write(held, b"x")
+            time.sleep(600)
+        os._exit(1)
+    os.read(holding, 1)
+    with pytest.raises(CheckpointError, match=f"in use by process {child}"):
+        RunDirectory(tmp_path).locked().__enter__()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert (tmp_path / "run.lock").exists()
+    with RunDirectory(tmp_path).locked():
+        pass
+
+
+def test_T8_what_is_not_finite_stops_the_run_and_is_not_saved(
     tiny, tiny_records, tmp_path
 ):
     wild = config.resolve(
@@ -234,6 +268,26 @@ def test_T8_what_is_not_finite_stops_the_run_and_is_not_saved(  # noqa: N802
     step, found = weights(wild, directory)
     assert step == int(str(caught.value).split("step ")[1].split(".")[0]) - 1
     assert all(np.isfinite(values).all() for values in found)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_T8_input_that_is_not_finite_stops_the_run(tiny, grid, tmp_path, value):
+    """No decoder gives such numbers; so they come from another input."""
+    x, labels = grid
+    x[1, 3, 2, 5, 5, 0] = value
+    trainer = build.build_trainer(tiny, build.build_stack(tiny))
+    checkpoints = RunCheckpoints(tmp_path, trainer)
+    batch = Batch(tf.constant(x), tf.constant(labels))
+    with pytest.raises(TrainingError, match=r"of module_1 is .* at step 1\."):
+        train_on(
+            trainer,
+            Flow(iter([batch]), 3, Interrupts()),
+            loop_settings(tiny),
+            checkpoints=checkpoints,
+            start_step=0,
+            on_log=lambda line: None,
+        )
+    assert checkpoints.steps() == []
 
 
 def test_resume_never_and_by_path(finished, tiny_records, tmp_path):
@@ -261,7 +315,9 @@ def test_a_checkpoint_brings_no_learning_rate(finished):
     assert float(trainer.optimizers[0].learning_rate.numpy()) == 0.25
 
 
-def test_a_first_checkpoint_that_was_never_finished_starts_over(tiny, tmp_path):
+def test_T4_a_first_checkpoint_that_was_never_finished_starts_over(
+    tiny, tmp_path
+):
     trainer = build.build_trainer(tiny, build.build_stack(tiny))
     checkpoints = RunCheckpoints(tmp_path, trainer)
     (tmp_path / "ckpt-2_temp").mkdir()
@@ -278,9 +334,7 @@ def test_going_back_drops_the_checkpoints_of_the_other_future(tiny, tmp_path):
     assert checkpoints.steps() == [200]
 
 
-def test_T13_constant_input_raises_the_collapse_alarm(  # noqa: N802
-    tiny, tmp_path, caplog
-):
+def test_T13_constant_input_raises_the_collapse_alarm(tiny, tmp_path, caplog):
     from gim_tf.data import records
     from gim_tf.data.shards import ShardWriter
     from tests.conftest import png
@@ -308,7 +362,7 @@ def test_T13_constant_input_raises_the_collapse_alarm(  # noqa: N802
     assert "has collapsed" in caplog.text
 
 
-def test_batch_of_one_trains(tiny, tiny_records, tmp_path):
+def test_T12_batch_of_one_trains(tiny, tiny_records, tmp_path):
     one = config.resolve(
         tiny, ["training.batch_size=1", "training.num_steps=2"]
     )

@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,8 @@ from gim_tf.errors import ConfigError
 
 # May be absent as a whole: assigned None, or brought in by its kind.
 _OPTIONAL = "stack.autoregressor"
+
+_LARGEST = sys.float_info.max
 
 # What ingest may find out, by section.
 _OF_THE_DATA = {
@@ -130,7 +133,7 @@ def _open(values: Mapping[str, Any]) -> list[str]:
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         lowered = {"true": True, "false": False, "none": None}
         return lowered.get(text.lower(), text)
 
@@ -201,6 +204,11 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 def _convert_scalar(kind: Any, value: Any, where: str) -> Any:
     is_bool = isinstance(value, bool)
     if kind is float and isinstance(value, int | float) and not is_bool:
+        # A comparison with a limit would let NaN pass.
+        if not -_LARGEST <= value <= _LARGEST:
+            raise ConfigError(
+                f"{where} must be finite, received {str(value)[:20]}."
+            )
         return float(value)
     if isinstance(value, kind) and (not is_bool or kind is bool):
         return value

@@ -7,6 +7,7 @@ pandas, pyarrow, DuckDB and Spark read the directory as one table. A shard says
 in its footer which job it is of and what could not be embedded.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+
+# To import it is to use it: before version 14 pyarrow unpickles what a file
+# names as the type of a column, which is code of the file's (CVE-2023-47248).
+import pyarrow_hotfix  # noqa: F401
 from pyarrow import parquet
 
 from gim_tf.data.records import Rejected
@@ -24,6 +29,8 @@ from gim_tf.errors import DataError
 FACTS = "_embeddings.json"  # readers of Parquet pass a leading _ over
 _KEY = b"gim_tf"
 _PARTS = "part-*.parquet"
+# RuntimeError: a type of column that pyarrow_hotfix forbids.
+_DAMAGED = (OSError, pa.ArrowException, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +127,7 @@ def read_shard(path: Path) -> Shard | None:
         own = json.loads(found.metadata[_KEY])
         rejected = tuple(Rejected(*bad) for bad in own["rejected"])
         return Shard(own["fingerprint"], found.num_rows, rejected)
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+    except (*_DAMAGED, KeyError, TypeError):
         return None
 
 
@@ -161,22 +168,17 @@ def read_rows(
       DataError: a shard is missing or damaged, or there is no such module.
     """
     for path in shard_files(directory):
-        try:
-            known = module_names(path)
-            wanted = list(known if modules is None else modules)
-            if missing := set(wanted) - set(known):
-                raise DataError(
-                    f"{directory} has no {sorted(missing)[0]!r}; it has "
-                    f"{', '.join(known)}."
-                )
-            table = parquet.read_table(
-                path, columns=["id", "split", "label", *wanted]
-            )
-        except (OSError, pa.ArrowException) as error:
+        known = module_names(path)
+        wanted = list(known if modules is None else modules)
+        if missing := set(wanted) - set(known):
             raise DataError(
-                f"{path} is damaged; remove it and embed again."
-            ) from error
-        yield _rows(table, wanted)
+                f"{directory} has no {sorted(missing)[0]!r}; it has "
+                f"{', '.join(known)}."
+            )
+        with _damage(path):
+            columns = ["id", "split", "label", *wanted]
+            rows = _rows(parquet.read_table(path, columns=columns), wanted)
+        yield rows
 
 
 def shard_files(directory: str | Path) -> list[Path]:
@@ -192,9 +194,21 @@ def shard_files(directory: str | Path) -> list[Path]:
 
 
 def module_names(path: Path) -> list[str]:
-    """The modules of a shard, by depth."""
-    names = parquet.read_schema(path).names
+    """The modules of a shard, by depth; `DataError` if it is damaged."""
+    with _damage(path):
+        names = parquet.read_schema(path).names
     return [name for name in names if name not in ("id", "split", "label")]
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    # The rest is what a table of other columns leads to.
+    try:
+        yield
+    except (*_DAMAGED, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} is damaged; remove it and embed again."
+        ) from error
 
 
 def _table(rows: Rows) -> pa.Table:

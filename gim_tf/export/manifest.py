@@ -47,14 +47,16 @@ def read_manifest(directory: AnyPath) -> dict[str, Any]:
     path = as_path(directory) / NAME
     try:
         manifest = json.loads(path.read_text())
-        if "files" not in manifest:
+        if not isinstance(manifest, dict) or not isinstance(
+            manifest.get("files"), dict
+        ):
             raise ValueError('no "files"')
         return manifest
     except FileNotFoundError as error:
         raise ExportError(
             f"{directory} is no exported encoder: it has no {NAME}."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ExportError(f"{path} cannot be read: {error}.") from error
 
 

@@ -1,8 +1,6 @@
 """Files with a state_dict: .npz and .safetensors, never a pickle."""
 
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,10 +68,12 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             raise ValueError("one array without a name")
         with archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except OSError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise all kinds on damage
         raise WeightsError(
             f"{path} is damaged, or no .npz of plain arrays: "
-            f"{str(error).splitlines()[0] or type(error).__name__}."
+            f"{(str(error) or type(error).__name__).splitlines()[0]}."
         ) from error
 
 

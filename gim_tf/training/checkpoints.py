@@ -133,13 +133,15 @@ class RunCheckpoints:
             if _PARTIAL.fullmatch(path.name):
                 remove_tree(path)
         limit = math.inf if up_to is None else up_to
-        for step in reversed([s for s in self.steps() if s <= limit]):
+        steps = [step for step in self.steps() if step <= limit]
+        for step in reversed(steps):
             prefix = str(self.directory / f"ckpt-{step}")
             try:
                 return self.restore(prefix)
             except CheckpointError as error:
                 _LOG.warning("%s Falling back to the one before.", error)
-        if (self.directory / _SAVED).exists():
+        # An index is written last: where there is one, a checkpoint was whole.
+        if steps or (self.directory / _SAVED).exists():
             which = "" if up_to is None else f" of step {up_to} or before"
             raise CheckpointError(
                 f"{self.directory} has had checkpoints but none{which} can be "

@@ -100,8 +100,8 @@ class RunDirectory:
         """
         path = self.path / CONFIG
         try:
-            return json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            return _json_object(path)
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(
                 f"{path} is missing or damaged ({error}). Restore it, or "
                 f"remove {self.path} to start over."
@@ -115,10 +115,10 @@ class RunDirectory:
         """
         path = self.path / IMPORTED
         try:
-            return json.loads(path.read_text())
+            return _json_object(path)
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(
                 f"{path} is damaged ({error}). Import the weights again, into "
                 "another directory."
@@ -133,13 +133,18 @@ class RunDirectory:
     def history(self) -> list[dict[str, Any]]:
         """All whole lines of the log, oldest first."""
         path = self.path / _HISTORY
-        lines = path.read_text().splitlines() if path.exists() else []
-        parsed = []
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        parsed: list[dict[str, Any]] = []
         for line in lines:
             try:
-                parsed.append(json.loads(line))
-            except ValueError:
+                found = json.loads(line)
+            except (ValueError, RecursionError):
                 break  # a line that a kill cut short, and so the last
+            if not isinstance(found, dict) or not isinstance(
+                found.get("step"), int
+            ):
+                break  # no line of ours
+            parsed.append(found)
         return parsed
 
     def rewind_history(self, step: int) -> list[dict[str, Any]]:
@@ -155,6 +160,13 @@ class RunDirectory:
         path = self.path / _HISTORY
         with _disk_errors(path):
             append_text(path, json.dumps(line) + "\n")
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text())
+    if not isinstance(found, dict):
+        raise ValueError(f"expected an object, received {str(found)[:40]!r}")
+    return found
 
 
 @contextmanager

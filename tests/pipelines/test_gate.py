@@ -56,7 +56,7 @@ def test_sound_records_pass(tiny):
         ),
     ],
 )
-def test_each_fault_stops(tiny, changes, message):
+def test_D4_each_fault_stops(tiny, changes, message):
     from pipelines import gate
 
     with pytest.raises(DataError, match=message) as caught:

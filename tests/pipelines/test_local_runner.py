@@ -144,7 +144,7 @@ def test_the_evaluator_agrees_with_the_probe(first):
         assert one["examples"] == 10
 
 
-def test_S6_what_was_probed_is_what_is_served(first):  # noqa: N802
+def test_S6_what_was_probed_is_what_is_served(first):
     pushed = Path(first.summary["pushed_to"])
     by_name = {c.component: c for c in first.components}
     probed = Path(by_name["LinearProbe"].output("probed")) / "Format-Serving"
@@ -154,7 +154,7 @@ def test_S6_what_was_probed_is_what_is_served(first):  # noqa: N802
         assert (pushed / file).read_bytes() == (probed / file).read_bytes()
 
 
-def test_a_second_run_is_cached(first, small):
+def test_P1_a_second_run_is_cached(first, small):
     second = run(small, first.output_dir)
     assert ran(second) == set()
     assert versions(second) == [1]
@@ -189,7 +189,7 @@ def test_a_rollback_is_not_undone(first, small, tmp_path):
     assert restored.summary["pushed_to"] == str(pushed)
 
 
-def test_a_threshold_changes_only_the_decision(first, small):
+def test_P5_a_threshold_changes_only_the_decision(first, small):
     strict = run(small, first.output_dir, ["blessing.margin=2.0"])
     assert ran(strict) == DECIDING
     assert not strict.blessed
@@ -198,7 +198,7 @@ def test_a_threshold_changes_only_the_decision(first, small):
     assert strict.reasons[0].startswith("failed: module_2 reaches 0.")
 
 
-def test_a_training_setting_leaves_the_data_cached(first, small):
+def test_P1_a_training_setting_leaves_the_data_cached(first, small):
     lines = []
     other = run(
         small,
@@ -324,7 +324,7 @@ def test_ingest_gives_the_same_bytes_on_two_workers(first, small, tmp_path):
         assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_the_gate_stops_before_training(small, tmp_path):
+def test_D10_the_gate_stops_before_training(small, tmp_path):
     few = ["data.min_examples=1000"]
     with pytest.raises(DataError, match="'train' has 60 examples") as caught:
         run(small, tmp_path, few)
@@ -332,7 +332,7 @@ def test_the_gate_stops_before_training(small, tmp_path):
     assert not (tmp_path / "training").exists()
 
 
-def test_a_label_out_of_range_is_one_line(small, tmp_path):
+def test_D4_a_label_out_of_range_is_one_line(small, tmp_path):
     classes = ['data.class_names=["dark", "light"]']
     with pytest.raises(DataError, match="label 2") as caught:
         run(small, tmp_path, classes)
@@ -340,7 +340,7 @@ def test_a_label_out_of_range_is_one_line(small, tmp_path):
     assert "while running" not in str(caught.value)
 
 
-def test_two_runs_in_one_directory_do_not_mix(first, small):
+def test_P3_two_runs_in_one_directory_do_not_mix(first, small):
     with (
         RunDirectory(first.output_dir).locked(),
         pytest.raises(CheckpointError, match="in use by process"),
@@ -349,7 +349,7 @@ def test_two_runs_in_one_directory_do_not_mix(first, small):
 
 
 @pytest.mark.parametrize("kept", [0, 0.5])
-def test_a_truncated_metadata_store_is_named(first, small, tmp_path, kept):
+def test_P4_a_truncated_metadata_store_is_named(first, small, tmp_path, kept):
     whole = (first.output_dir / "metadata.sqlite").read_bytes()
     store = tmp_path / "metadata.sqlite"
     store.write_bytes(whole[: int(len(whole) * kept)])
@@ -358,13 +358,13 @@ def test_a_truncated_metadata_store_is_named(first, small, tmp_path, kept):
     assert "\n" not in str(caught.value)
 
 
-def test_no_secret_of_the_environment_is_stored(first):
+def test_P8_no_secret_of_the_environment_is_stored(first):
     for path in first.output_dir.rglob("*"):
         if path.is_file():
             assert SECRET.encode() not in path.read_bytes()
 
 
-def test_a_run_killed_in_training_resumes(small, tmp_path):
+def test_P2_a_run_killed_in_training_resumes(small, tmp_path):
     settings = tmp_path / "settings.json"
     settings.write_text(config.to_json(small))
     directory = tmp_path / "run"

@@ -97,7 +97,7 @@ def test_accuracies_on_recordings_compare_for_the_same_windows(
         "sas-x",
     ],
 )
-def test_secrets_are_refused_and_not_repeated(flag):
+def test_P8_secrets_are_refused_and_not_repeated(flag):
     with pytest.raises(ConfigError) as caught:
         settings.Options(beam_args=(flag,))
     assert "=x" not in str(caught.value)

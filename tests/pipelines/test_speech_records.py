@@ -140,8 +140,33 @@ def test_frame_labels_may_be_of_any_number(schema, lengths, tmp_path):
     assert anomalies(schema, made, tmp_path / "r") == set()
 
 
+@pytest.mark.parametrize("name", ["encoded", "id", "label", "split"])
+@pytest.mark.parametrize("fault", ["missing", "wrong type"])
+def test_D10_a_column_that_is_missing_or_wrong_is_an_anomaly(
+    schema, name, fault, tmp_path
+):
+    example = tf.train.Example.FromString(
+        to_example(Record("a", 0, "train", b"x", (7, 8)))
+    )
+    feature = example.features.feature
+    del feature[name]
+    if fault == "wrong type":
+        feature[name].float_list.value.append(0.5)
+    made = [example.SerializeToString()]
+    assert anomalies(schema, made, tmp_path / "r") == {name}
+
+
+def test_D10_a_column_too_many_is_an_anomaly(schema, tmp_path):
+    example = tf.train.Example.FromString(
+        to_example(Record("a", 0, "train", b"x", (7, 8)))
+    )
+    example.features.feature["speaker"].int64_list.value.append(3)
+    made = [example.SerializeToString()]
+    assert anomalies(schema, made, tmp_path / "r") == {"speaker"}
+
+
 @pytest.mark.parametrize("kind", ["bytes", "float", "high", "low"])
-def test_other_frame_labels_are_an_anomaly(schema, kind, tmp_path):
+def test_D10_other_frame_labels_are_an_anomaly(schema, kind, tmp_path):
     example = tf.train.Example.FromString(
         to_example(Record("a", 0, "train", b"x", (7, 8)))
     )

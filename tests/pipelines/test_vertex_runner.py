@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 
 import pytest
 
@@ -42,10 +43,24 @@ def dry_run(folder, *more, experiment="fashion_mnist_gim"):
 def compiled(tmp_path_factory):
     """Both modalities as a user compiles them, and what was printed."""
     folder = tmp_path_factory.mktemp("vertex")
+    calls = []
+
+    def connect(self, address):
+        """Of the machine's own sockets alone: there is no network here."""
+        if self.family == socket.AF_UNIX:
+            return connected(self, address)
+        calls.append(address)
+        raise OSError("no network")
+
+    connected = socket.socket.connect
     secrets = {"GIM_TEST_TOKEN": SECRET, "GOOGLE_API_KEY": f"AIza{'x' * 35}"}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in secrets.items():
             patch.setenv(name, value)
+        # No credentials either.
+        patch.setenv("CLOUDSDK_CONFIG", str(folder / "nobody"))
+        patch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+        patch.setattr(socket.socket, "connect", connect)
         pictures, sound = folder / "pictures", folder / "sound"
         beam = "--beam-args=--runner=DataflowRunner --project=my-project"
         assert dry_run(pictures, "--bulk-infer", beam) == 0
@@ -59,7 +74,13 @@ def compiled(tmp_path_factory):
         path.name: json.loads((path / "pipeline.json").read_text())
         for path in (pictures, sound)
     }
-    return jobs, environment
+    return jobs, environment, calls
+
+
+def test_P7_compiling_needs_no_network_and_no_credentials(compiled, injected):
+    jobs, _, calls = compiled
+    assert all(tasks(job) for job in jobs.values())
+    injected(len(jobs), calls)
 
 
 def tasks(job):
@@ -75,7 +96,7 @@ def parameter(job, task, name):
     ("modality", "added"),
     [("pictures", {"BulkInferrer"}), ("sound", {"RecordReader"})],
 )
-def test_it_is_a_pipeline_job_with_all_components(compiled, modality, added):
+def test_P7_it_is_a_pipeline_job_with_all_components(compiled, modality, added):
     from google.protobuf import json_format
     from kfp.pipeline_spec import pipeline_spec_pb2
 
@@ -103,9 +124,9 @@ def test_it_is_a_pipeline_job_with_all_components(compiled, modality, added):
     assert containers["LinearProbe_executor"].resources.cpu_limit == 4
 
 
-def test_no_secret_is_in_it_and_no_local_path(compiled):
+def test_P8_no_secret_is_in_it_and_no_local_path(compiled):
     """No value of the environment, and nothing that looks like a key."""
-    jobs, environment = compiled
+    jobs, environment, _ = compiled
     text = json.dumps(jobs)
     assert environment["GIM_TEST_TOKEN"] == SECRET
     ours = {"my-project", IMAGE, ROOT}
@@ -185,7 +206,9 @@ def test_custom_types_can_be_imported_by_their_titles(compiled):
         assert f"pipelines.{name}" == found.TYPE_NAME
 
 
-def test_a_key_among_the_settings_is_refused_and_not_repeated(small, tmp_path):
+def test_P8_a_key_among_the_settings_is_refused_and_not_repeated(
+    small, tmp_path
+):
     from pipelines import vertex_runner
 
     key = f"AIza{'k' * 35}"
@@ -222,7 +245,7 @@ def test_an_unknown_accelerator_is_refused(small, tmp_path):
         )
 
 
-def test_without_credentials_submitting_says_what_to_do(
+def test_security_without_credentials_submitting_says_what_to_do(
     compiled, tmp_path, monkeypatch
 ):
     from pipelines import vertex_runner

@@ -49,7 +49,7 @@ def requests(directory):
         yield log.predict_log.request
 
 
-def test_S4_each_signature_of_files_has_a_request_of_each_size(exported):  # noqa: N802
+def test_S4_each_signature_of_files_has_a_request_of_each_size(exported):
     directory, expected = exported
     found = {}
     for request in requests(directory):
@@ -61,7 +61,7 @@ def test_S4_each_signature_of_files_has_a_request_of_each_size(exported):  # noq
     assert str(warmup.ASSET) in verify_manifest(directory)["files"]
 
 
-def test_a_good_export_passes_every_check(exported, capsys):
+def test_S4_a_good_export_passes_every_check(exported, capsys):
     directory, expected = exported
     assert cli.main(["serve-check", str(directory)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -88,7 +88,7 @@ def signed(directory, change):
     write_manifest(directory, {})
 
 
-def test_the_first_check_that_fails_says_why(copy, capsys):
+def test_security_the_first_check_that_fails_says_why(copy, capsys):
     weights = next((copy / "variables").glob("*.data*"))
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

@@ -122,7 +122,9 @@ def test_batching_and_monitoring_are_what_tf_serving_reads():
     assert path == "/monitoring/prometheus/metrics"
 
 
-def test_compose_has_few_rights_and_is_reached_from_this_machine_alone(compose):
+def test_security_compose_has_few_rights_and_is_reached_from_this_machine_alone(
+    compose,
+):
     assert compose["image"].startswith("tensorflow/serving:2.16.1@${")
     assert all(port.startswith("127.0.0.1:") for port in compose["ports"])
     assert compose["read_only"] is True
@@ -133,7 +135,9 @@ def test_compose_has_few_rights_and_is_reached_from_this_machine_alone(compose):
     assert set(compose["command"]) >= FLAGS
 
 
-def test_kubernetes_has_few_rights_and_is_reached_inside_alone(objects, pod):
+def test_security_kubernetes_has_few_rights_and_is_reached_inside_alone(
+    objects, pod
+):
     assert objects["Service"]["spec"]["type"] == "ClusterIP"
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True

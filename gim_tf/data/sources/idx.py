@@ -14,13 +14,14 @@ import numpy as np
 from gim_tf.data.records import WorkItem
 from gim_tf.data.sources.base import Found, Reader
 from gim_tf.data.sources.files import damage, fingerprint_files, open_stream
-from gim_tf.data.sources.verify import encode_pixels
+from gim_tf.data.sources.verify import MAX_PIXELS, encode_pixels
 from gim_tf.errors import DataError
 from gim_tf.paths import Place
 
 PREFIXES = {"train": "train", "test": "t10k"}
 PIECE = 10_000
 BLOCK = 256
+BLOCK_BYTES = 2**26
 
 
 class IdxReader(Reader):
@@ -106,7 +107,16 @@ def read_header(file: BinaryIO, path: Place, rank: int) -> Header:
             f"expected it to start with 00 00 08 {rank:02x}, received "
             f"{start[:4].hex(' ') or 'nothing'}."
         )
-    return Header(struct.unpack(f">{rank}i", start[4:]), size)
+    shape = struct.unpack(f">{rank}i", start[4:])
+    each = math.prod(shape[1:])
+    if shape[0] < 0 or min(shape[1:], default=1) < 1 or each > MAX_PIXELS:
+        raise DataError(
+            f"{path} says that it holds {shape[0]} items of "
+            f"{'x'.join(map(str, shape[1:])) or 'one value'}: expected sizes "
+            f"of at least 1 and at most {MAX_PIXELS} values an item. Fetch it "
+            "again."
+        )
+    return Header(shape, size)
 
 
 def _shape(path: Place, rank: int) -> tuple[int, ...]:
@@ -120,8 +130,10 @@ def _blocks(path: Place, rank: int, item: WorkItem) -> Iterator[np.ndarray]:
         header = read_header(file, path, rank)
         each = math.prod(header.shape[1:])
         file.seek(header.size + item.start * each)
-        for start in range(item.start, item.stop, BLOCK):
-            count = min(BLOCK, item.stop - start)
+        # What is asked for is set aside at once, whatever the file holds.
+        block = max(1, min(BLOCK, BLOCK_BYTES // each))
+        for start in range(item.start, item.stop, block):
+            count = min(block, item.stop - start)
             values = file.read(count * each)
             if len(values) != count * each:
                 raise DataError(f"{path} is truncated. Fetch it again.")

@@ -79,7 +79,8 @@ def _check_graph_decodes(encoded: bytes) -> None:
     # Pillow is lenient with the end of a PNG, this decoder is not.
     try:
         tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    except tf.errors.OpError as error:
+    # UnicodeDecodeError: a message that repeats the file's bytes.
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
         raise UnreadableError("damaged, the decoder refuses it") from error
 
 

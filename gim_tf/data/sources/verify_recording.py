@@ -1,12 +1,14 @@
 """Checks encoded recordings once, at ingest: FLAC, WAV and OGG.
 
 Stored is what `gim_tf.data.windows.decode` reads: FLAC and WAV of 16 bits,
-unchanged; OGG, and what is resampled or downmixed, is stored as FLAC.
+unchanged; OGG, FLAC of unusual blocks, and what is resampled or downmixed, is
+stored as FLAC.
 """
 
 import hashlib
 import io
 import math
+import struct
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +22,10 @@ from gim_tf.data.sources.verify import UnreadableError
 MAX_SAMPLES = 2**27  # 2.3 hours at 16 kHz; float64 of it take 1 GB
 
 _MAGIC = {b"fLaC": "FLAC", b"RIFF": "WAV", b"OggS": "OGG"}
+# The least and the most samples of a block, in a FLAC's header. The graph's
+# decoder fails where one is wrong, and libsndfile does not look at them.
+_BLOCKS = slice(8, 12)
+_USUAL_BLOCKS = struct.pack(">HH", 4096, 4096)
 _MD5 = slice(26, 42)  # of a FLAC's samples, in its header (RFC 9639, 8.2)
 
 
@@ -61,9 +67,10 @@ def verified_recording(encoded: bytes, wanted: Wanted) -> bytes:
     check_sound(samples)
     if kind == "FLAC":
         _check_digest(encoded, samples)
-    elif kind == "WAV":
+    if kind == "WAV":
         _check_graph_decodes(encoded)
-    if kind != "OGG" and rate == wanted.sample_rate and samples.shape[1] == 1:
+    is_kept = kind == "WAV" or encoded[_BLOCKS] == _USUAL_BLOCKS
+    if is_kept and rate == wanted.sample_rate and samples.shape[1] == 1:
         return encoded
     converted = _converted(samples, rate, wanted.sample_rate)
     check_sound(converted)
@@ -136,7 +143,8 @@ def _check_graph_decodes(encoded: bytes) -> None:
     # libsndfile is lenient with lengths and formats, this decoder is not.
     try:
         tf.audio.decode_wav(encoded)
-    except tf.errors.OpError as error:
+    # UnicodeDecodeError: a message that repeats the file's bytes.
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
         raise UnreadableError(
             "truncated, or no plain WAV: the decoder refuses it"
         ) from error
