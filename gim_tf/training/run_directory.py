@@ -162,7 +162,7 @@ class RunDirectory:
             append_text(path, json.dumps(line) + "\n")
 
 
-def _json_object(path: Path) -> dict[str, Any]:
+def _json_object(path: Place) -> dict[str, Any]:
     found = json.loads(path.read_text())
     if not isinstance(found, dict):
         raise ValueError(f"expected an object, received {str(found)[:40]!r}")
