@@ -203,6 +203,16 @@ def test_T4_the_state_file_of_tensorflow_decides_nothing(finished, content):
         weights(tiny, directory)
 
 
+def test_T4_a_log_that_is_cut_short_is_no_result(finished, tiny_records):
+    """All is trained: what the log has lost would be missed by nobody."""
+    tiny, directory, _ = finished
+    log = directory / "history.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(lines[:-1]) + lines[-1][:30])
+    with pytest.raises(CheckpointError, match=r"its log ends at step 2"):
+        pretrain(tiny, tiny_records, directory)
+
+
 def test_T5_other_settings_are_refused_by_key(finished, tiny_records):
     tiny, directory, _ = finished
     changed = config.resolve(tiny, ["training.learning_rate=0.5"])
