@@ -7,12 +7,23 @@ Worker processes on this machine, each bound to one core, in the order A B B A
 worker after its first log line, so that neither start nor tracing counts.
 Beside it stands what the modules' own times on one thread predict, sum / max,
 to which the queue between two workers and the reading of data (by the first
-worker alone) are not added. Prints a table and one JSON line. It needs as many
-idle cores as workers.
+worker alone) are not added.
+
+Cores share caches, memory and often one real core, which no division among
+workers can help: "slower beside" is how much longer a module takes on its core
+while the other workers' cores compute likewise, each for itself and without a
+word between them. The prediction divided by it is what this machine allows.
+
+Prints a table and one JSON line. It needs as many idle cores as workers.
 """
 
 import argparse
+import contextlib
+import os
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,15 +34,13 @@ from gim_tf import build, config, experiments, jobs
 from gim_tf.cli.printing import print_bench
 from gim_tf.config import Experiment
 from gim_tf.data.corpus import read_corpus
-from gim_tf.data.input_pipeline import training_batches
+from gim_tf.data.input_pipeline import Batch, training_batches
 from gim_tf.data.records import count_records, record_files
 from gim_tf.jobs import Workers
-from gim_tf.training.decoupled.balance import (
-    Division,
-    divide,
-    module_seconds,
-)
+from gim_tf.training.decoupled.balance import module_seconds
+from gim_tf.training.decoupled.division import Division, divide
 from gim_tf.training.run_directory import RunDirectory
+from gim_tf.training.trainer import GIMTrainer
 
 _LINES = 6
 
@@ -39,28 +48,20 @@ _LINES = 6
 def main() -> None:
     """Measures, and prints a table and a line of JSON."""
     options = _options()
+    cores = sorted(os.sched_getaffinity(0))
+    # Before TensorFlow makes its threads, which inherit it.
+    os.sched_setaffinity(0, {cores[options.core % len(cores)]})
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        experiment = config.resolve(
-            experiments.get(options.experiment),
-            [
-                *options.set,
-                "training.schedule=decoupled",
-                f"training.num_steps={options.steps}",
-                f"training.log_every={max(options.steps // _LINES, 1)}",
-                f"training.checkpoint_every={options.steps}",
-            ],
-        )
-        jobs.ingest(experiment, directory / "records")
-        experiment = config.completed(
-            experiment, read_corpus(directory / "records")
-        )
-        files = record_files(
-            directory / "records", experiment.data.pretrain_split
-        )
+        experiment, files = _prepared(options, directory)
+        if options.core:
+            _compute_for_ever(experiment, files)
         seconds = _module_seconds(experiment, files)
+        with _others_computing(options):
+            beside = _module_seconds(experiment, files)
+        os.sched_setaffinity(0, cores)
         division = divide(seconds, options.workers)
         alone = (len(seconds),)
         found: dict[tuple[int, ...], list[float]] = {
@@ -71,7 +72,58 @@ def main() -> None:
         for index, sizes in enumerate(order * options.pairs):
             run = directory / f"run_{index}"
             found[sizes].append(_throughput(experiment, files, run, sizes))
-    _print(seconds, division, found[alone], found[division.sizes], options)
+    _print(seconds, beside, division, found, options)
+
+
+def _prepared(
+    options: argparse.Namespace, directory: Path
+) -> tuple[Experiment, list[str]]:
+    experiment = config.resolve(
+        experiments.get(options.experiment),
+        [
+            *options.set,
+            "training.schedule=decoupled",
+            f"training.num_steps={options.steps}",
+            f"training.log_every={max(options.steps // _LINES, 1)}",
+            f"training.checkpoint_every={options.steps}",
+        ],
+    )
+    jobs.ingest(experiment, directory / "records")
+    experiment = config.completed(
+        experiment, read_corpus(directory / "records")
+    )
+    files = record_files(directory / "records", experiment.data.pretrain_split)
+    return experiment, files
+
+
+@contextlib.contextmanager
+def _others_computing(options: argparse.Namespace) -> Iterator[None]:
+    """Keeps the other workers' cores at work on modules of their own."""
+    words = ["--experiment", options.experiment]
+    words += [word for one in options.set for word in ("--set", one)]
+    others = [
+        subprocess.Popen(
+            [sys.executable, __file__, *words, "--core", str(core)],
+            stdout=subprocess.PIPE,
+        )
+        for core in range(1, options.workers)
+    ]
+    try:
+        for other in others:
+            if other.stdout is None or not other.stdout.readline():
+                raise SystemExit("A process beside this one ended early.")
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def _compute_for_ever(experiment: Experiment, files: Sequence[str]) -> None:
+    trainer, batch = _trainer(experiment, files)
+    module_seconds(trainer, batch, steps=1)
+    print("computing", flush=True)
+    module_seconds(trainer, batch, steps=sys.maxsize)  # of the first module
 
 
 def _options() -> argparse.Namespace:
@@ -82,16 +134,25 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=1, help="of A B B A")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--json", action="store_true", help="no table")
+    parser.add_argument("--core", type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _module_seconds(experiment: Experiment, files: list[str]) -> list[float]:
+def _module_seconds(
+    experiment: Experiment, files: Sequence[str]
+) -> list[float]:
+    return module_seconds(*_trainer(experiment, files))
+
+
+def _trainer(
+    experiment: Experiment, files: Sequence[str]
+) -> tuple[GIMTrainer, Batch]:
     data = build.build_training_data(experiment, files, count_records(files))
     stack = build.build_stack(
         experiment, precision=experiment.training.precision
     )
     trainer = build.build_trainer(experiment, stack)
-    return module_seconds(trainer, next(training_batches(data, 0)))
+    return trainer, next(training_batches(data, 0))
 
 
 def _throughput(
@@ -115,13 +176,15 @@ def _throughput(
 
 
 def _print(
-    seconds: list[float],
+    seconds: Sequence[float],
+    beside: Sequence[float],
     division: Division,
-    alone: list[float],
-    apart: list[float],
+    found: dict[tuple[int, ...], list[float]],
     options: argparse.Namespace,
 ) -> None:
+    alone, apart = found[(len(seconds),)], found[division.sizes]
     ratio = median(apart) / median(alone)
+    slower = sum(beside) / sum(seconds)
     rows: list[dict[str, Any]] = [
         {
             "workers": str(count),
@@ -130,10 +193,19 @@ def _print(
             f"({min(values):.1f} .. {max(values):.1f})",
             "speed-up": f"{speed_up:.2f}",
             "predicted": f"{predicted:.2f}",
+            "slower beside": f"{lost:.2f}",
+            "this machine allows": f"{predicted / lost:.2f}",
         }
-        for count, sizes, values, speed_up, predicted in (
-            (1, (len(seconds),), alone, 1.0, 1.0),
-            (options.workers, division.sizes, apart, ratio, division.speed_up),
+        for count, sizes, values, speed_up, predicted, lost in (
+            (1, (len(seconds),), alone, 1.0, 1.0, 1.0),
+            (
+                options.workers,
+                division.sizes,
+                apart,
+                ratio,
+                division.speed_up,
+                slower,
+            ),
         )
     ]
     result = {
@@ -141,10 +213,12 @@ def _print(
         "workers": options.workers,
         "sizes": division.sizes,
         "module_seconds": seconds,
+        "module_seconds_beside": beside,
         "examples_per_second_alone": alone,
         "examples_per_second_apart": apart,
         "speed_up": ratio,
         "predicted_speed_up": division.speed_up,
+        "allowed_speed_up": division.speed_up / slower,
     }
     print_bench(result, rows, only_json=options.json)
 

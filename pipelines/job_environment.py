@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gim_tf.errors import CheckpointError, ConfigError
+from gim_tf.paths import check_known
 from pipelines.mounts import mounted
-from pipelines.staging import is_remote
 
 
 class JobPlaces(NamedTuple):
     """Where a training writes.
 
     Attributes:
-      run_dir: checkpoints and history; a path of a file system.
+      run_dir: checkpoints and history; a path or a URL, of a bucket that
+        Vertex AI mounts the path.
       logs: TensorBoard's; a path or a URL.
       model_dir: a second copy of the export; None: none.
     """
@@ -38,17 +39,14 @@ def job_places(
         and TF_CONFIG count.
 
     Raises:
-      CheckpointError: checkpoints would be on no file system.
-      ConfigError: the job has several machines.
+      CheckpointError: a bucket is not mounted.
+      ConfigError: the job has several machines, or TensorFlow does not know
+        the scheme of a URL.
     """
     _check_one_machine(environment.get("TF_CONFIG", ""))
     told = environment.get("AIP_CHECKPOINT_DIR") or custom["run_dir"]
     run_dir = mounted(told)
-    if is_remote(run_dir):
-        raise CheckpointError(
-            "Checkpoints need a path of a file system, or gs:// where Vertex "
-            f"AI mounts it; received {told!r}. Mount it, and name that path."
-        )
+    check_known(run_dir)
     parts = run_dir.split("/")
     if parts[:2] == ["", "gcs"] and not os.path.isdir("/".join(parts[:3])):
         raise CheckpointError(

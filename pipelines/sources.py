@@ -22,6 +22,7 @@ _RECORDS = (
     "data/pcm.py",
     "data/records.py",
     "data/shards.py",
+    "paths.py",
 )
 # Files and folders, below gim_tf/ or pipelines/, that decide an output.
 INGEST_SOURCES = (
@@ -50,6 +51,7 @@ WEIGHT_SOURCES = (
     "encoders",
     "initializers.py",
     "jobs/deciding.py",
+    "jobs/decoupled_division.py",
     "jobs/decoupled_part.py",
     "jobs/decoupled_plan.py",
     "jobs/decoupled_worker.py",
@@ -133,6 +135,7 @@ READER_SOURCES = (
 BLESS_SOURCES = ("pipelines/blessing.py", "pipelines/components.py")
 PUSH_SOURCES = (
     "export/manifest.py",
+    "paths.py",
     "pipelines/components.py",
     "pipelines/pusher.py",
     "pipelines/staging.py",
@@ -147,6 +150,7 @@ REPORT_SOURCES = (
     "inspection",
     "jobs/probed.py",
     "jobs/reporting.py",
+    "paths.py",
     "pipelines/components.py",
     "pipelines/evaluation.py",
     "pipelines/staging.py",

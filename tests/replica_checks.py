@@ -4,7 +4,9 @@ Logical devices must be there before TensorFlow does anything: see
 `tests/test_replicas.py`, which runs this file and reads what it prints.
 """
 
+import itertools
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from gim_tf import build, config, experiments, jobs
 from gim_tf.data.records import record_files
 from gim_tf.errors import CheckpointError, ConfigError
 from gim_tf.losses.negatives import UniformNegatives
+from gim_tf.stack import part
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.replicas import Replicas, make_replicas
 
@@ -38,13 +41,13 @@ class NegativesOfAPart(UniformNegatives):
         return [self._of_step(span, offset) for offset in offsets]
 
     def _of_step(self, span, offset):
-        part = BATCH // DEVICES
+        size = BATCH // DEVICES
         example, time, lane, other = tf.meshgrid(
             *map(tf.range, [*span.anchors(offset), self.num_negatives]),
             indexing="ij",
         )
-        among = example % part
-        chosen = example - among + (among + 1 + other) % part
+        among = example % size
+        chosen = example - among + (among + 1 + other) % size
         chosen %= span.batch  # of 1, where the layers are built
         row = (time + offset + other) % (span.time - offset) + offset
         return (chosen * span.time + row) * span.lanes + lane
@@ -75,11 +78,12 @@ def batches(count):
 
 
 def trained(made, replicas, data, sampler=None):
-    """Metrics of each step, and the trainer."""
+    """Metrics of each step, the trainer, and its weights before."""
     found = trainer(made, replicas, sampler)
+    before = [v.numpy() for v in found.stack.trainable_variables]
     flags = (True,) * len(found.stack.gim_modules)
     steps = [found.compiled_step(*batch, flags) for batch in data]
-    return steps, found
+    return steps, found, before
 
 
 def difference(name, replicas, *more, sampler=None):
@@ -94,30 +98,57 @@ def difference(name, replicas, *more, sampler=None):
             *(v.numpy() for v in found.stack.trainable_variables),
             *tf.nest.map_structure(np.asarray, tf.nest.flatten(steps)),
         ]
-        for steps, found in (one, two)
+        for steps, found, _ in (one, two)
     ]
-    moved = trainer(made, Replicas()).stack.trainable_variables
     return {
-        "difference": max(
-            float(np.abs(a - b).max()) for a, b in zip(*values, strict=True)
-        ),
-        "moved": max(
-            float(np.abs(a.numpy() - b).max())
-            for a, b in zip(moved, values[0], strict=False)
-        ),
+        "difference": largest(*values),
+        "moved": largest(one[2], values[0][: len(one[2])]),
         "copies_equal": copies_equal(two[1]),
     }
 
 
+def largest(ones, others):
+    """Difference between arrays of the same place."""
+    return max(
+        float(np.abs(a - b).max()) for a, b in zip(ones, others, strict=True)
+    )
+
+
+def trained_apart(made, replicas, data):
+    """Variables of both modules, the second trained after the first is done.
+
+    As decoupled workers do it: on what the first gave for each batch.
+    """
+    with replicas.scope():
+        stack = build.build_stack(made, precision=made.training.precision)
+        modules = [
+            build.build_trainer(made, part(stack, n, n), replicas.strategy)
+            for n in (1, 2)
+        ]
+    for module in modules:
+        found = [module.compiled_advance(*batch, (True,)) for batch in data]
+        data = [
+            (z, labels) for (_, z), (_, labels) in zip(found, data, strict=True)
+        ]
+    weights, optimizers = zip(*map(split_variables, modules), strict=True)
+    return [*itertools.chain(*weights), *itertools.chain(*optimizers)]
+
+
+def split_variables(trainer):
+    optimizers = [v for o in trainer.optimizers for v in o.variables]
+    return trainer.stack.variables, optimizers
+
+
+def variables_of(trainer):
+    """Weights and states of generators, then what optimizers keep."""
+    return list(itertools.chain(*split_variables(trainer)))
+
+
 def copies_equal(found):
     """Whether all replicas hold the same weights, moments and states."""
-    variables = [
-        *found.stack.variables,
-        *(v for o in found.optimizers for v in o.variables),
-    ]
     return all(
         np.array_equal(copy.numpy(), variable.value.values[0].numpy())
-        for variable in variables
+        for variable in variables_of(found)
         for copy in variable.value.values
     )
 
@@ -126,7 +157,12 @@ def info_nce(replicas, directory):
     """Negatives of each replica, losses on one batch, and a restored run."""
     made = experiment("fashion_mnist_gim", "training.learning_rate=0.01")
     (batch,) = batches(1)
-    steps, found = trained(made, replicas, [batch] * 25)
+    steps, found, _ = trained(made, replicas, [batch] * 25)
+    apart = trained_apart(made, replicas, [batch] * 25)
+    in_parts = all(
+        a.numpy().tobytes() == b.numpy().tobytes()
+        for a, b in zip(variables_of(found), apart, strict=True)
+    )
     losses = [float(step["module_1"]["loss"]) for step in steps]
     RunCheckpoints(directory, found).save(25)
     again = trainer(made, replicas)
@@ -138,6 +174,7 @@ def info_nce(replicas, directory):
         "first": losses[0],
         "last": losses[-1],
         "copies_equal": copies_equal(found),
+        "in_parts": in_parts,
         "draws_differ": not np.array_equal(*drawn[0]),
         "draws_restored": np.array_equal(drawn[0], drawn[1]),
         "restored_on_one_device": all(
@@ -179,7 +216,7 @@ def job(directory):
         )
 
     pretrain(made, "whole")
-    pretrain(made, "parts")
+    shutil.copytree(directory / "whole", directory / "parts")
     for path in (directory / "parts").glob("ckpt-4*"):
         path.unlink()
     pretrain(made, "parts")

@@ -12,9 +12,10 @@ from gim_tf import config
 from gim_tf.cli import decoupling
 from gim_tf.cli.arguments import parser
 from gim_tf.cli.shared import resolved
-from gim_tf.errors import ConfigError, WorkerLostError
+from gim_tf.errors import CheckpointError, ConfigError, WorkerLostError
+from gim_tf.jobs import decoupled_division, decoupled_plan
 from gim_tf.training.decoupled import links
-from gim_tf.training.decoupled.balance import divide
+from gim_tf.training.decoupled.division import divide
 from gim_tf.training.decoupled.memory import MemoryMailbox
 from gim_tf.training.decoupled.worker import checkpoints_to_keep
 from gim_tf.training.interrupts import Interrupts, StopWaiting
@@ -228,6 +229,43 @@ def test_division_is_the_best_of_all():
         divide([1.0, 1.0], 3)
 
 
+def test_modules_and_devices_are_divided_as_well_as_can_be():
+    """Against all cuts and all numbers of replicas."""
+    generator = np.random.default_rng(1)
+    possible = (1, 2, 3, 4)
+    for devices in (1, 2, 4, 5, 7):
+        seconds = generator.uniform(1, 10, 4).tolist()
+        for workers in range(1, min(devices, 4) + 1):
+            found = divide(
+                seconds, workers, choices=[possible] * workers, devices=devices
+            )
+            best, fewest = min(
+                (
+                    max(
+                        sum(seconds[a:b]) / n
+                        for (a, b), n in zip(
+                            itertools.pairwise((0, *cuts, 4)),
+                            numbers,
+                            strict=True,
+                        )
+                    ),
+                    sum(numbers),
+                )
+                for cuts in itertools.combinations(range(1, 4), workers - 1)
+                for numbers in itertools.product(possible, repeat=workers)
+                if sum(numbers) <= devices
+            )
+            assert max(found.seconds) == pytest.approx(best)
+            assert sum(found.replicas) == fewest
+            assert found.speed_up == pytest.approx(sum(seconds) / best)
+    # Numbers that are given stay where they are.
+    found = divide([4.0, 1.0, 1.0], 2, choices=[(1,), (2,)])
+    assert (found.sizes, found.replicas) == ((1, 2), (1, 2))
+    assert found.seconds == (4.0, 1.0)
+    with pytest.raises(ValueError, match="received 1"):
+        divide([1.0, 1.0], 2, choices=[possible] * 2, devices=1)
+
+
 def test_enough_checkpoints_are_kept_to_go_back_to():
     for every, workers, queue in ((1, 2, 1), (5, 3, 2), (200, 2, 2), (3, 9, 8)):
         kept = checkpoints_to_keep(every, workers, queue)
@@ -243,10 +281,59 @@ def test_settings_that_contradict_a_decoupled_schedule(tiny):
     ):
         with pytest.raises(ConfigError, match=message):
             config.resolve(tiny, [override])
-    with pytest.raises(ConfigError, match="heldout_every"):
-        config.resolve(
-            tiny, ["training.schedule=decoupled", "training.heldout_every=5"]
-        )
+    on = "training.schedule=decoupled"
+    for override, message in (
+        ("training.heldout_every=5", "heldout_every"),
+        ("training.strategy=multiworker", "'mirrored' over the devices"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            config.resolve(tiny, [on, override])
+    config.resolve(tiny, [on, "training.strategy=mirrored"])
+
+
+def shares_of(tiny, run_dir, *overrides, **workers):
+    """Without data, so without a measurement."""
+    experiment = config.resolve(
+        tiny, ["training.schedule=decoupled", *overrides]
+    )
+    made = decoupled_plan.Workers(**{"kind": "processes", **workers})
+    return decoupled_division.shares(experiment, None, run_dir, made)
+
+
+def test_devices_are_given_to_processes_alone(tiny, tmp_path):
+    on = "training.strategy=mirrored"
+    given = {"sizes": (1, 2), "devices": (1, 2)}
+    assert shares_of(tiny, tmp_path, on, **given) == ((1, 2), (1, 2))
+    apart = {"kind": "cluster", "addresses": ("a:1", "b:1")}
+    found = shares_of(tiny, tmp_path, on, **apart, sizes=(1, 2))
+    assert found == ((1, 2), ())
+    assert shares_of(tiny, tmp_path, sizes=(1, 2)) == ((1, 2), (1, 1))
+    for overrides, wrong, message in (
+        ([], given, "--devices is for --strategy mirrored"),
+        ([on], {**given, "kind": "threads"}, "Workers of one process cannot"),
+        ([on], {**given, **apart}, "hide GPUs by CUDA_VISIBLE_DEVICES"),
+        ([on], {**given, "devices": (1, 2, 1)}, "or 2, one a worker"),
+        ([on], {**given, "devices": (1, 0)}, "received 1,0"),
+        ([on], {**given, "devices": (1,)}, "2 workers need a device each"),
+        ([on], {**given, "devices": (1, 3)}, "a multiple of the 3 replicas"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            shares_of(tiny, tmp_path, *overrides, **wrong)
+
+
+def test_a_run_keeps_its_devices(tiny, tmp_path):
+    on = "training.strategy=mirrored"
+    plan = decoupled_plan.Plan(
+        tiny, (), tmp_path, "logs", (1, 2), 600.0, 0, (2, 4)
+    )
+    decoupled_plan.write_plan(plan)
+    assert decoupled_plan.read_plan(tmp_path) == plan
+    for devices in ((), (2, 4), (8,)):
+        found = shares_of(tiny, tmp_path, on, count=2, devices=devices)
+        assert found == ((1, 2), (2, 4))
+    for overrides, devices in (([on], (4, 2)), ([], ())):
+        with pytest.raises(CheckpointError, match="on 2, 4 devices"):
+            shares_of(tiny, tmp_path, *overrides, count=2, devices=devices)
 
 
 def workers_of(*options):
@@ -266,11 +353,13 @@ def test_options_become_workers(monkeypatch):
     found, task = workers_of(*on, "--workers", "2")
     assert (found.kind, found.count, task) == ("processes", 2, 0)
     assert workers_of(*on, "--in-process")[0].kind == "threads"
+    assert workers_of(*on, "--devices", "1,2")[0].devices == (1, 2)
     found, task = workers_of(*on, "--cluster", "a:1,b:2", "--task", "1")
     assert (found.kind, found.count, task) == ("cluster", 2, 1)
     assert found.addresses == ("a:1", "b:2")
     for wrong, message in (
         (("--workers", "2"), "--workers is for --schedule decoupled"),
+        (("--devices", "2"), "--devices is for --schedule decoupled"),
         ((*on, "--workers", "0"), "at least 1"),
         ((*on, "--cluster", "a:1"), "belong together"),
         ((*on, "--cluster", "a:1", "--task", "1"), "--task must be from 0"),
@@ -285,7 +374,7 @@ def test_options_become_workers(monkeypatch):
 
 def test_tf_config_is_a_cluster(monkeypatch):
     on = ("--schedule", "decoupled")
-    cluster = {"chief": ["a:1"], "worker": ["b:2", "c:3"], "ps": ["d:4"]}
+    cluster = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
     task = {"type": "worker", "index": "1"}
     monkeypatch.setenv(
         "TF_CONFIG", json.dumps({"cluster": cluster, "task": task})
@@ -294,7 +383,8 @@ def test_tf_config_is_a_cluster(monkeypatch):
     assert (found.addresses, number) == (("a:1", "b:2", "c:3"), 2)
     assert workers_of(*on, "--workers", "3")[0].kind == "processes"
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster}))
-    with pytest.raises(ConfigError, match="TF_CONFIG must be JSON"):
+    with pytest.raises(ConfigError, match="TF_CONFIG is not understood"):
         workers_of(*on)
-    monkeypatch.setenv("TF_CONFIG", "{}")
-    assert workers_of(*on)[0].kind == "processes"
+    for none in ("{}", "", json.dumps({"cluster": {}, "task": task})):
+        monkeypatch.setenv("TF_CONFIG", none)
+        assert workers_of(*on)[0].kind == "processes"

@@ -9,6 +9,7 @@ import pytest
 from gim_tf.cli import main
 from gim_tf.errors import ConfigError
 from gim_tf.planning.costs import Costs, ModuleCost, from_dict, grouped
+from gim_tf.planning.devices import plan_devices
 from gim_tf.planning.network import Network
 from gim_tf.planning.simulation import run_line, simulate
 from gim_tf.planning.systems import (
@@ -233,6 +234,31 @@ def test_the_plan_is_whole_and_simulates_what_it_calculates():
         plan(costs, Settings(network=SLOW), [0])
 
 
+def test_devices_go_where_they_help_most():
+    costs = network_of(0.1, 0.2, 0.6)
+    found = plan_devices(costs, Settings(network=FREE), 6)
+    assert json.loads(json.dumps(found))["best"] == found["best"]
+    # 64 examples are divided by 1, 2 or 4: 4 of 6 devices for one worker.
+    assert [row["replicas"] for row in found["rows"]] == [
+        (4,),
+        (2, 4),
+        (1, 1, 4),
+    ]
+    assert [row["sizes"] for row in found["rows"]] == [(3,), (2, 1), (1, 1, 1)]
+    assert [row["speedup"] for row in found["rows"]] == [
+        pytest.approx(value) for value in (4.0, 6.0, 4.5)
+    ]
+    assert found["best"] == 2
+    assert all(row["batch"] == 64 for row in found["rows"])
+    # Where all-reduce is dear, nothing is gained by it.
+    slow = Network(bandwidth=1e6, latency=0.0)
+    dear = plan_devices(costs, Settings(network=slow), 2)
+    assert dear["rows"][0]["seconds"]["module 1-3"] > 0.9
+    for wrong in (0, 10_000):
+        with pytest.raises(ConfigError, match="--devices"):
+            plan_devices(costs, Settings(network=FREE), wrong)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -259,6 +285,10 @@ def test_the_verb_prints_a_table_and_json(tmp_path, capsys):
     assert len(table) == 7
     assert json.loads(line)["modules"] == 2
     assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
+    assert main([*words[:3], "--devices", "3"]) == 0
+    assert "fastest" in capsys.readouterr().out
+    assert main([*words, "--devices", "3"]) == 2
+    assert "--devices tries" in capsys.readouterr().err
     assert main([*words, "--json", "--depth", "1"]) == 2
     assert "--depth" in capsys.readouterr().err
     assert main(["plan"]) == 2

@@ -2,8 +2,8 @@
 
 import json
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from gim_tf.errors import ConfigError
+from gim_tf.jobs.supervising import free_addresses
 from gim_tf.training.cluster import parse_cluster, tf_config
 from gim_tf.training.deadline import Deadline
 from gim_tf.training.replicas import Replicas, make_replicas
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 # A mean over examples, each of which has a label: equal but for the order of
 # the sums, which Adam's first steps make no smaller than this.
 TOLERANCE = 1e-5
+# Of a busy machine: an import of TensorFlow alone took 90 s on one.
+PATIENCE = 900
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def two_devices(tmp_path_factory):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=PATIENCE,
     )
     assert run.returncode == 0, run.stderr[-3000:]
     return json.loads(run.stdout.splitlines()[-1])
@@ -65,6 +68,12 @@ def test_replicas_draw_other_negatives_and_a_checkpoint_has_all(two_devices):
     assert found["draws_differ"]
     assert found["draws_restored"]
     assert found["restored_on_one_device"]
+
+
+@pytest.mark.integration
+def test_modules_apart_have_the_weights_of_those_together(two_devices):
+    """Bit for bit: what replicas give is handed on whole, and in order."""
+    assert two_devices["trained"]["in_parts"]
 
 
 @pytest.mark.integration
@@ -133,8 +142,8 @@ def test_a_wrong_tf_config_is_refused(text):
 
 
 def test_a_deadline_that_is_met_does_nothing():
-    deadline = Deadline(0.5, "too late")
-    for _ in range(4):
+    deadline = Deadline(2.0, "too late")
+    for _ in range(11):
         time.sleep(0.2)
         deadline.extend()
     deadline.stop()
@@ -143,10 +152,10 @@ def test_a_deadline_that_is_met_does_nothing():
 def test_a_deadline_that_is_missed_kills_with_a_message():
     code = (
         "import time; from gim_tf.training.deadline import Deadline; "
-        "Deadline(0.3, 'too late'); time.sleep(60)"
+        f"Deadline(0.3, 'too late'); time.sleep({PATIENCE})"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=60
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True
     )
     assert run.returncode == -9
     assert run.stderr.endswith(b"gim: error: too late\n")
@@ -185,7 +194,7 @@ def start(
     *more,
     name="fashion_mnist_gim",
     task=None,
-    timeout=300,
+    timeout=PATIENCE,
 ):
     """`gim pretrain` in a process of its own; a task: a worker of two."""
     settings = [
@@ -227,17 +236,7 @@ def start_two(pictures, directory, *more, **options):
     ]
 
 
-def free_addresses(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return [f"127.0.0.1:{port}" for port in ports]
-
-
-def finish(processes, limit=400):
+def finish(processes, limit=PATIENCE):
     """[(exit code, standard error)]; nobody may hang."""
     deadline = time.monotonic() + limit
     ended = []
@@ -252,17 +251,23 @@ def finish(processes, limit=400):
     return ended
 
 
+def said(errors):
+    """The error of the command; TensorFlow may write behind it."""
+    (found,) = re.findall("gim: error: (.*)", errors)
+    return found
+
+
 def newest(directory):
     found = (directory / "training").glob("ckpt-*.index")
     return max((int(p.stem.split("-")[1]) for p in found), default=0)
 
 
 def wait_beyond(processes, directory, step):
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + PATIENCE
     while newest(directory) <= step:
         for process in processes:
             assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline, "no new checkpoint in 300 s"
+        assert time.monotonic() < deadline, "no new checkpoint"
         time.sleep(0.01)
 
 
@@ -305,18 +310,20 @@ def test_two_processes_do_what_one_does(pictures, tmp_path):
 
 
 @pytest.mark.faults
-def test_T1_a_killed_worker_ends_all_and_the_run_goes_on(pictures, tmp_path):
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_T1_a_killed_worker_ends_all_and_the_run_goes_on(
+    pictures, tmp_path, victim
+):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert [code for code, _ in finish(start_two(pictures, whole))] == [0, 0]
-    for victim in (1, 0):
-        processes = start_two(pictures, killed)
-        wait_beyond(processes, killed, newest(killed))
-        processes[victim].kill()
-        ended = finish(processes, limit=120)
-        assert ended[victim][0] == -9, ended
-        code, errors = ended[1 - victim]
-        assert code == 4, errors
-        assert "has lost another one" in errors
+    processes = start_two(pictures, killed)
+    wait_beyond(processes, killed, 0)
+    processes[victim].kill()
+    ended = finish(processes)
+    assert ended[victim][0] == -9, ended
+    code, errors = ended[1 - victim]
+    assert code == 4, errors
+    assert "has lost another one" in said(errors)
     for code, errors in finish(start_two(pictures, killed)):
         assert code == 0, errors
     np.testing.assert_array_equal(saved(killed), saved(whole))
@@ -331,11 +338,11 @@ def test_T2_a_signal_to_one_worker_stops_all_at_the_same_step(
     processes = start_two(pictures, tmp_path / "run", "training.num_steps=5000")
     wait_beyond(processes, tmp_path / "run", 3)
     processes[1].terminate()
-    ended = finish(processes, limit=120)
+    ended = finish(processes)
     assert [code for code, _ in ended] == [128 + 15] * 2
-    last = [errors.splitlines()[-1] for _, errors in ended]
-    assert last[0] == last[1]
-    assert f"after step {newest(tmp_path / 'run')}," in last[0]
+    first, second = (said(errors) for _, errors in ended)
+    assert first == second
+    assert f"after step {newest(tmp_path / 'run')}," in first
 
 
 @pytest.mark.slow
@@ -346,22 +353,22 @@ def test_a_worker_alone_does_not_wait_for_ever(pictures, tmp_path, index):
     process = start(
         pictures, tmp_path / "run", task=(addresses, index), timeout=5
     )
-    ((code, errors),) = finish([process], limit=120)
+    ((code, errors),) = finish([process])
     assert code != 0
-    assert errors.splitlines()[-1].startswith("gim: error: ")
-    assert addresses[1 - index] in errors
+    assert addresses[1 - index] in said(errors)
 
 
 @pytest.mark.slow
 @pytest.mark.faults
 def test_a_worker_that_stands_still_ends_the_others(pictures, tmp_path):
+    # Long enough for the first step: until then they wait for each other.
     processes = start_two(
-        pictures, tmp_path / "run", "training.num_steps=5000", timeout=60
+        pictures, tmp_path / "run", "training.num_steps=5000", timeout=240
     )
     wait_beyond(processes, tmp_path / "run", 3)
     processes[1].send_signal(signal.SIGSTOP)
-    ((code, errors),) = finish(processes[:1], limit=200)
+    ((code, errors),) = finish(processes[:1])
     processes[1].kill()
     processes[1].communicate()
     assert code != 0
-    assert errors.splitlines()[-1].startswith("gim: error: ")
+    assert said(errors)

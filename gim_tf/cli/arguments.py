@@ -1,7 +1,6 @@
 """The words of the `gim` command: verbs, options, help and examples."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from gim_tf import __version__
@@ -19,6 +18,8 @@ from gim_tf.cli import (
     studying,
     verbs,
 )
+from gim_tf.cli.shared import disk_path
+from gim_tf.paths import as_path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -104,7 +105,7 @@ def _add_pretrain(added: Any) -> None:
         "--schedule decoupled --workers 2",
     )
     shared.add_experiment(parser)
-    shared.add_output(parser)
+    shared.add_output(parser, remote=True)
     shared.add_trade(parser)
     parallel.add_strategy(parser)
     shared.add_resume(parser)
@@ -120,7 +121,7 @@ def _add_export(added: Any) -> None:
         "gim export --output-dir outputs/lib",
         "gim export --output-dir outputs/speech --flac",
     )
-    shared.add_output(parser)
+    shared.add_output(parser, remote=True)
     parser.add_argument(
         "--flac",
         action="store_true",
@@ -137,10 +138,10 @@ def _add_probe(added: Any) -> None:
         "probe every module of an exported encoder",
         "gim probe --output-dir outputs/lib --set probe.epochs=20",
     )
-    shared.add_output(parser)
+    shared.add_output(parser, remote=True)
     parser.add_argument(
         "--controls",
-        type=Path,
+        type=as_path,
         metavar="DIR",
         help="where scores of raw input and of the untrained network are kept "
         "and found, for runs on the same data; by default they are made anew",
@@ -156,7 +157,7 @@ def _add_report(added: Any) -> None:
         "write report.html and summary.json of a finished run again",
         "gim report --output-dir outputs/first",
     )
-    shared.add_output(parser)
+    shared.add_output(parser, remote=True)
 
 
 def _add_experiments(added: Any) -> None:
@@ -192,11 +193,11 @@ def _add_embed(added: Any) -> None:
         "directory of records that ingest wrote",
     )
     parser.add_argument(
-        "--model", type=Path, required=True, help="a SavedModel directory"
+        "--model", type=disk_path, required=True, help="a SavedModel directory"
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=disk_path,
         required=True,
         help=".npz, of files: `id` and one array [n, d] a module; or .parquet, "
         "a directory of shards, continued if it was not finished",
@@ -214,7 +215,7 @@ def _add_embed(added: Any) -> None:
     )
     parser.add_argument(
         "--projector",
-        type=Path,
+        type=disk_path,
         metavar="DIR",
         help="to .parquet: also write them for TensorBoard's projector",
     )
@@ -232,7 +233,7 @@ def _add_neighbors(added: Any) -> None:
         "--output neighbors.html",
     )
     parser.add_argument(
-        "embeddings", type=Path, metavar="FILE.parquet", help="see `embed`"
+        "embeddings", type=disk_path, metavar="FILE.parquet", help="see `embed`"
     )
     parser.add_argument(
         "--query",
@@ -242,7 +243,7 @@ def _add_neighbors(added: Any) -> None:
     )
     parser.add_argument(
         "--model",
-        type=Path,
+        type=disk_path,
         metavar="DIR",
         help="embeds a file; none: the one that made the embeddings",
     )
@@ -254,12 +255,15 @@ def _add_neighbors(added: Any) -> None:
     )
     parser.add_argument(
         "--source",
-        type=Path,
+        type=disk_path,
         metavar="PATH",
         help="where the folder or the records lie now, if they were moved",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE.html", help="the page; none: none"
+        "--output",
+        type=disk_path,
+        metavar="FILE.html",
+        help="the page; none: none",
     )
 
 
@@ -272,7 +276,10 @@ def _add_serve(added: Any) -> None:
         "gim serve outputs/first/serving/fashion_mnist_gim --name gim",
     )
     parser.add_argument(
-        "directory", type=Path, metavar="DIR", help="holds numbered versions"
+        "directory",
+        type=disk_path,
+        metavar="DIR",
+        help="holds numbered versions",
     )
     parser.add_argument(
         "--name", required=True, help="of the model, in URLs and requests"
@@ -322,7 +329,7 @@ def _add_serve_check(added: Any) -> None:
         "gim serve-check outputs/first/serving/fashion_mnist_gim/1",
     )
     parser.add_argument(
-        "directory", type=Path, metavar="DIR", help="of one version"
+        "directory", type=disk_path, metavar="DIR", help="of one version"
     )
 
 
@@ -339,7 +346,7 @@ def _add_import_weights(added: Any) -> None:
     shared.add_experiment(parser)
     parser.add_argument(
         "--weights",
-        type=Path,
+        type=disk_path,
         nargs="+",
         required=True,
         metavar="FILE",
@@ -360,7 +367,7 @@ def _add_export_weights(added: Any) -> None:
     shared.add_output(parser)
     parser.add_argument(
         "--output",
-        type=Path,
+        type=disk_path,
         required=True,
         help=".npz: one array a parameter, under the authors' names",
     )
@@ -376,7 +383,7 @@ def _add_golden_check(added: Any) -> None:
     )
     parser.add_argument(
         "--goldens",
-        type=Path,
+        type=disk_path,
         required=True,
         metavar="DIR",
         help="holds manifest.json and one .npz a case",

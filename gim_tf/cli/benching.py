@@ -3,11 +3,11 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from gim_tf.cli import benching_io, shared
 from gim_tf.cli.printing import print_bench, say
+from gim_tf.cli.shared import disk_path
 
 
 def add_bench(added: Any) -> None:
@@ -205,7 +205,7 @@ def _add_profile(added: Any) -> None:
     _add_batch_size(parser)
     _add_steps(parser, 3)
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="PNG of the last step"
+        "--output", type=disk_path, metavar="FILE", help="PNG of the last step"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from gim_tf.cli import shared
 from gim_tf.cli.printing import print_bench, say
+from gim_tf.cli.shared import disk_path
 
 
 def data(options: argparse.Namespace) -> None:
@@ -179,7 +180,7 @@ def add_pipeline(added: Any) -> None:
     shared.add_experiment(parser, required=False)
     parser.add_argument(
         "--output-dir",
-        type=Path,
+        type=disk_path,
         required=True,
         metavar="DIR",
         help="of `gim run`; with --experiment it is run there first",
@@ -190,7 +191,7 @@ def add_pipeline(added: Any) -> None:
 def _add_records(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-dir",
-        type=Path,
+        type=disk_path,
         metavar="DIR",
         help="of `gim pretrain`: its records are read, or written if there "
         "are none; not given: written for this alone",

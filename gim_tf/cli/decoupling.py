@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from gim_tf.cli.shared import numbers
 from gim_tf.config import Experiment
 from gim_tf.errors import ConfigError
+from gim_tf.training.cluster import find_cluster
 
 if TYPE_CHECKING:
     from gim_tf.jobs.decoupled_plan import Workers
 
-_OPTIONS = ("workers", "in_process", "cluster", "task")
+_OPTIONS = ("workers", "in_process", "cluster", "task", "devices")
 
 
 def add_decoupled(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +62,15 @@ def add_decoupled(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of TensorFlow in each process of --workers; 0: one a core",
     )
+    group.add_argument(
+        "--devices",
+        type=numbers,
+        default=(),
+        metavar="N[,N,...]",
+        help="of --strategy mirrored: devices in all, which the slowest "
+        "workers get, or one number for each worker; GPUs, or logical "
+        "processors where there are none; default: all GPUs",
+    )
 
 
 def workers(
@@ -89,6 +99,7 @@ def workers(
         addresses=addresses,
         silence_seconds=options.worker_timeout,
         threads=options.worker_threads,
+        devices=options.devices,
     ), task
 
 
@@ -133,41 +144,15 @@ def _check(options: argparse.Namespace) -> None:
 
 def _cluster(options: argparse.Namespace) -> tuple[tuple[str, ...], int]:
     """Addresses and this process's number among them; ((), 0): none."""
-    addresses: tuple[str, ...] = ()
-    task, source = 0, "--task"
     if options.cluster:
         addresses = tuple(options.cluster.split(","))
-        task = options.task
-    elif not (options.workers or options.in_process):
-        addresses, task = _tf_config(os.environ.get("TF_CONFIG", ""))
-        source = "the task of TF_CONFIG"
-    if addresses and not 0 <= task < len(addresses):
-        raise ConfigError(
-            f"{source} must be from 0 to {len(addresses) - 1}, received {task}."
-        )
-    return addresses, task
-
-
-def _tf_config(text: str) -> tuple[tuple[str, ...], int]:
-    """As Vertex AI and the Kubernetes training operator set it.
-
-    A job "chief" (or "master") comes before the job "worker"; others, such as
-    "evaluator", train nothing.
-    """
-    if not text:
+        if not 0 <= options.task < len(addresses):
+            raise ConfigError(
+                f"--task must be from 0 to {len(addresses) - 1}, received "
+                f"{options.task}."
+            )
+        return addresses, options.task
+    if options.workers or options.in_process:
         return (), 0
-    try:
-        content: dict[str, Any] = json.loads(text)
-        cluster, task = content.get("cluster", {}), content.get("task", {})
-        jobs = [j for j in ("chief", "master", "worker") if j in cluster]
-        addresses = [(j, i) for j in jobs for i in range(len(cluster[j]))]
-        if not addresses:
-            return (), 0
-        number = addresses.index((task["type"], int(task["index"])))
-        return tuple(cluster[j][i] for j, i in addresses), number
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(
-            "TF_CONFIG must be JSON with a cluster of chief and worker "
-            f"addresses and this process's task; received {text!r} ({error}). "
-            "Mend it, or give --workers."
-        ) from error
+    found = find_cluster(os.environ.get("TF_CONFIG"))
+    return (tuple(found.addresses), found.worker) if found else ((), 0)

@@ -5,12 +5,12 @@ TensorFlow is imported inside, Beam only for an output in Parquet.
 
 import argparse
 import shlex
-from pathlib import Path
 
 from tqdm import tqdm
 
 from gim_tf.cli.printing import installed, print_table, say
 from gim_tf.errors import ConfigError
+from gim_tf.paths import local_path
 
 
 def embed(options: argparse.Namespace) -> None:
@@ -26,7 +26,7 @@ def embed(options: argparse.Namespace) -> None:
                 f"--{flag} goes with an output that ends in .parquet, "
                 f"received {options.output}."
             )
-    files = [Path(name) for name in options.source]
+    files = [local_path(name) for name in options.source]
     count = jobs.embed(files, options.model, options.output)
     print(f"{count} embeddings in {options.output}")
 

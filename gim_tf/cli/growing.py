@@ -1,11 +1,11 @@
 """`gim grow`: modules one after the other, until they help no more."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from gim_tf.cli import shared, verbs
 from gim_tf.cli.printing import installed, print_table, say
+from gim_tf.cli.shared import disk_path
 
 
 def add_grow(added: Any) -> None:
@@ -25,7 +25,7 @@ def add_grow(added: Any) -> None:
     parser.add_argument(
         "--from",
         dest="start",
-        type=Path,
+        type=disk_path,
         metavar="RUN",
         help="a directory of `gim pretrain`, of the first modules; none: they "
         "are trained first",
@@ -50,7 +50,8 @@ def add_grow(added: Any) -> None:
 def grow(options: argparse.Namespace) -> None:
     """Grows, and prints the table."""
     experiment = shared.resolved(options)
-    directory = verbs.writable(options.output_dir)
+    directory = options.output_dir
+    verbs.writable(directory)
     from gim_tf.inspection import growth
     from gim_tf.jobs.growing import Limits, Start
     from gim_tf.jobs.growing import grow as job

@@ -6,6 +6,7 @@ from typing import Any
 
 from gim_tf.cli import shared
 from gim_tf.cli.printing import print_table
+from gim_tf.cli.shared import disk_path
 from gim_tf.errors import ConfigError, DataError
 
 
@@ -55,7 +56,7 @@ def add_neurons(added: Any) -> None:
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=disk_path,
         required=True,
         metavar="FILE.png",
         help="beside it FILE.json has ids, positions and activations",
@@ -101,15 +102,15 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     """Where the model and the records lie."""
     parser.add_argument(
         "--output-dir",
-        type=Path,
+        type=disk_path,
         metavar="DIR",
         help="of `gim pretrain` and `gim probe`: its model and its records",
     )
     parser.add_argument(
-        "--model", type=Path, metavar="DIR", help="a SavedModel directory"
+        "--model", type=disk_path, metavar="DIR", help="a SavedModel directory"
     )
     parser.add_argument(
-        "--records", type=Path, metavar="DIR", help="that ingest wrote"
+        "--records", type=disk_path, metavar="DIR", help="that ingest wrote"
     )
 
 

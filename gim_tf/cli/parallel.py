@@ -2,9 +2,9 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from gim_tf import paths
 from gim_tf.cli.printing import say
 from gim_tf.config import Experiment
 
@@ -22,7 +22,7 @@ class Place(NamedTuple):
     """
 
     replicas: "Replicas | None"
-    directory: Path
+    directory: paths.Place
     is_chief: bool
 
 

@@ -3,11 +3,11 @@
 import argparse
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from gim_tf.cli import shared
 from gim_tf.cli.printing import print_bench, say
+from gim_tf.cli.shared import disk_path
 from gim_tf.errors import ConfigError
 
 _GIGABIT = 1e9 / 8  # bytes a second
@@ -27,6 +27,7 @@ def add_plan(added: Any) -> None:
         "gim plan --costs costs.json --depth 50 --bandwidth 25 "
         "--output plan.png",
         "gim plan --costs costs.json --workers 2,4,8 --jitter 0.2 --json",
+        "gim plan --costs costs.json --devices 8",
     )
     shared.add_experiment(parser, required=False)
     _add_costs(parser)
@@ -34,7 +35,7 @@ def add_plan(added: Any) -> None:
     _add_systems(parser)
     shared.add_json(parser)
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="PNG of the plan"
+        "--output", type=disk_path, metavar="FILE", help="PNG of the plan"
     )
 
 
@@ -42,9 +43,17 @@ def plan(options: argparse.Namespace) -> None:
     """Measures or reads costs, and prints the plan."""
     from gim_tf.planning import table
 
+    if options.devices is not None and (options.workers or options.output):
+        raise ConfigError(
+            "--devices tries every number of workers, and draws nothing; leave "
+            "--workers and --output out."
+        )
     costs = _costs(options)
     if options.depth is not None:
         costs = costs.deepened(options.depth)
+    if options.devices is not None:
+        _plan_devices(costs, options)
+        return
     found = table.plan(
         costs,
         _settings(options),
@@ -61,6 +70,32 @@ def plan(options: argparse.Namespace) -> None:
     print_bench(
         found, [_row(row) for row in found["rows"]], only_json=options.json
     )
+
+
+def _plan_devices(costs: Any, options: argparse.Namespace) -> None:
+    from gim_tf.planning.devices import plan_devices
+
+    found = plan_devices(
+        costs,
+        _settings(options),
+        options.devices,
+        memory=options.memory and options.memory * _GIB,
+    )
+    rows = [
+        {
+            "workers": row["workers"],
+            "modules": " ".join(map(str, row["sizes"])),
+            "devices": " ".join(map(str, row["replicas"])),
+            **{
+                key: value
+                for key, value in _row(row).items()
+                if key not in ("workers", "system", "batch", "simulated")
+            },
+            "": "fastest" if row["workers"] == found["best"] else "",
+        }
+        for row in found["rows"]
+    ]
+    print_bench(found, rows, only_json=options.json)
 
 
 def _costs(options: argparse.Namespace) -> Any:
@@ -118,20 +153,16 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
-
-
 def _add_costs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--costs",
-        type=Path,
+        type=disk_path,
         metavar="FILE",
         help="JSON of batch_size and modules, as --save-costs writes it; none: "
         "--experiment is measured here, a few steps of each module",
     )
     parser.add_argument(
-        "--save-costs", type=Path, metavar="FILE", help="what was measured"
+        "--save-costs", type=disk_path, metavar="FILE", help="what was measured"
     )
     parser.add_argument(
         "--batch-size",
@@ -165,9 +196,16 @@ def _add_costs(parser: argparse.ArgumentParser) -> None:
 def _add_machines(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
-        type=_numbers,
+        type=shared.numbers,
         metavar="N,N,...",
         help="2 to 1000, doubling, by default",
+    )
+    parser.add_argument(
+        "--devices",
+        type=int,
+        metavar="D",
+        help="instead: into how many decoupled workers the modules are best "
+        "divided, and on how many of D devices each trains",
     )
     for name, default, unit in (
         ("bandwidth", 10.0, "Gbit/s of a host's link, each way"),
@@ -186,7 +224,7 @@ def _add_machines(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="which share the host's link; 1 by default",
+        help="which share the host's link; 1 by default. Of --devices: devices",
     )
     parser.add_argument(
         "--memory",

@@ -7,6 +7,8 @@ from typing import Any
 
 from gim_tf import config, experiments
 from gim_tf.config import Experiment
+from gim_tf.errors import ConfigError
+from gim_tf.paths import as_path, local_path
 
 # The setting below `training` that each option stands for.
 _TRAINING = {
@@ -121,16 +123,33 @@ def add_set(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output(
-    parser: argparse.ArgumentParser, *, required: bool = True
+    parser: argparse.ArgumentParser,
+    *,
+    required: bool = True,
+    remote: bool = False,
 ) -> None:
-    """`--output-dir`."""
+    """`--output-dir`, which may be a URL if `remote`."""
+    urls = ", or a URL, such as gs://BUCKET/RUN" if remote else ""
     parser.add_argument(
         "--output-dir",
-        type=Path,
+        type=as_path if remote else disk_path,
         required=required,
         metavar="DIR",
-        help="all files of the run; continued if it exists",
+        help=f"all files of the run; continued if it exists{urls}",
     )
+
+
+def disk_path(text: str) -> Path:
+    """What an option gives that is no URL."""
+    try:
+        return local_path(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """The value of an option that takes N,N,..."""
+    return tuple(int(number) for number in text.split(","))
 
 
 def add_beam_args(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from gim_tf import studies
 from gim_tf.cli import shared
 from gim_tf.cli.printing import print_table, say
+from gim_tf.cli.shared import disk_path
 from gim_tf.errors import ConfigError, DataError, StudyError
 from gim_tf.studies.planning import Request
 from gim_tf.studies.running import Failure
@@ -62,7 +62,7 @@ def add_study(added: Any) -> None:
     )
     parser.add_argument(
         "--output-dir",
-        type=Path,
+        type=disk_path,
         metavar="DIR",
         help="runs, records and results; studies of one data set share runs in "
         "it, and a finished run is never repeated",

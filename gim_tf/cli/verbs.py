@@ -22,6 +22,7 @@ from gim_tf.errors import (
     GoldenError,
     NotBlessedError,
 )
+from gim_tf.paths import Place, local_path
 
 _SETTINGS_FILE = "experiment.json"
 
@@ -72,9 +73,10 @@ def pretrain(options: argparse.Namespace) -> None:
     from gim_tf.training.run_directory import RunDirectory
 
     workers, task = decoupling.workers(options, experiment)
-    directory = writable(place.directory)
+    directory = place.directory
+    writable(directory)
     if workers is not None and task:
-        decoupling.join(workers, task, directory / "training")
+        decoupling.join(workers, task, local_path(directory) / "training")
         return
     run_directory = RunDirectory(directory)
     with run_directory.locked():
@@ -217,7 +219,8 @@ def import_weights(options: argparse.Namespace) -> None:
     from gim_tf.training.run_directory import RunDirectory
 
     experiment = resolved(options)
-    directory = writable(options.output_dir)
+    directory = options.output_dir
+    writable(directory)
     run_directory = RunDirectory(directory)
     # Without data there is still the encoder to export.
     source = experiment.data.source
@@ -271,7 +274,7 @@ def golden_check(options: argparse.Namespace) -> None:
         )
 
 
-def recorded(directory: Path) -> Experiment:
+def recorded(directory: Place) -> Experiment:
     """The experiment that was pretrained in a directory."""
     path = directory / _SETTINGS_FILE
     try:
@@ -283,17 +286,16 @@ def recorded(directory: Path) -> Experiment:
         ) from error
 
 
-def writable(directory: Path) -> Path:
-    """The directory, made if missing."""
+def writable(directory: Place) -> None:
+    """Makes the directory if it is missing; `DataError` if it must not."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
             f"Cannot create {directory}: {error.strerror}."
         ) from error
-    if not os.access(directory, os.W_OK):
+    if isinstance(directory, Path) and not os.access(directory, os.W_OK):
         raise DataError(f"Cannot write in {directory}.")
-    return directory
 
 
 def _print_results(summary: Mapping[str, Any]) -> None:

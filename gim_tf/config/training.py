@@ -21,7 +21,8 @@ class TrainingConfig:
       strategy: "none": one device; "mirrored": each batch divided over all
         GPUs, or logical processors, of this process; "multiworker": over those
         of several processes, which TF_CONFIG names. A copy of all weights on
-        each, gradients averaged; see `gim_tf.training.replicas`.
+        each, gradients averaged; see `gim_tf.training.replicas`. Of
+        "decoupled" workers each can be mirrored, over devices of its own.
       seed: of weights, batches, views and negatives.
       shuffle_buffer: examples held for shuffling.
       log_every: steps between log lines.

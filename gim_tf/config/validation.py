@@ -171,9 +171,10 @@ def _check_heldout(training: TrainingConfig) -> None:
         f"be 'none', received {training.strategy!r}",
     )
     _require(
-        training.schedule != "decoupled" or training.strategy == "none",
-        "training.schedule 'decoupled' has workers of its own; "
-        f"training.strategy must be 'none', received {training.strategy!r}",
+        training.schedule != "decoupled" or training.strategy != "multiworker",
+        "training.schedule 'decoupled' has a process for some of the modules, "
+        "where 'multiworker' has all modules in each; training.strategy must "
+        "be 'none', or 'mirrored' over the devices of each process",
     )
     _require(
         training.schedule == "decoupled"

@@ -6,17 +6,15 @@ Ingest writes it; `gim_tf.config.completed` fills an experiment in with it.
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from gim_tf.config import DataConfig
 from gim_tf.data import pcm
 from gim_tf.errors import DataError
+from gim_tf.paths import AnyPath, as_path
 
 NAME = "corpus.json"
 
@@ -69,7 +67,7 @@ def counts(data: DataConfig, split: str) -> bool:
 
 
 def write_corpus(
-    directory: str | Path,
+    directory: AnyPath,
     class_names: Sequence[str],
     frame_names: Sequence[str],
     heard: Moments,
@@ -89,23 +87,21 @@ def write_corpus(
         "std": heard.std,
     }
     text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
-    with tf.io.gfile.GFile(os.path.join(directory, NAME), "w") as file:
-        file.write(text)
+    (as_path(directory) / NAME).write_text(text, encoding="utf-8")
 
 
-def read_corpus(directory: str | Path) -> dict[str, Any]:
+def read_corpus(directory: AnyPath) -> dict[str, Any]:
     """The content of `corpus.json`; {} where there is none.
 
     Raises:
       DataError: the file is damaged.
     """
-    path = os.path.join(directory, NAME)
+    path = as_path(directory) / NAME
     try:
-        with tf.io.gfile.GFile(path) as file:
-            found = json.loads(file.read())
-    except tf.errors.NotFoundError:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return {}
-    except (ValueError, tf.errors.OpError) as error:
+    except (ValueError, OSError) as error:
         found = error
     if not isinstance(found, dict):
         raise DataError(f"{path} is damaged. Ingest the data again.")

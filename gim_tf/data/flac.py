@@ -1,4 +1,4 @@
-"""FLAC in graphs; the only file that imports tensorflow-io, and only if used.
+"""FLAC in graphs; imports tensorflow-io, and only if it is used.
 
 Its operations are not part of TensorFlow: a graph that holds one loads only
 where tensorflow-io is imported.

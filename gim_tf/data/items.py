@@ -23,6 +23,7 @@ from gim_tf.data.sources.files import (
 )
 from gim_tf.data.sources.verify import UnreadableError
 from gim_tf.errors import DataError
+from gim_tf.paths import local_path
 
 _RECORD_FILES = "Split-*/data_tfrecord-*"
 
@@ -108,7 +109,7 @@ def open_items(
       DataError: there is nothing, or no such split, or one file twice.
     """
     paths = [source] if isinstance(source, str | Path) else list(source)
-    folders = [path for path in paths if Path(path).is_dir()]
+    folders = [path for path in paths if local_path(path).is_dir()]
     if folders and len(paths) > 1:
         raise DataError(
             f"Expected files, or one folder and nothing else, received "

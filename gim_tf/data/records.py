@@ -8,7 +8,6 @@ are any, has a label for each 10 ms. Records lie in
 """
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from gim_tf.config import DataConfig, to_dict
 from gim_tf.data import corpus
 from gim_tf.data.shards import ShardWriter, disk_errors, replaced_directory
 from gim_tf.errors import DataError
+from gim_tf.paths import AnyPath, as_path, move_file
 
 UNLABELLED = "unlabelled"
 
@@ -210,7 +210,7 @@ def check_counts(
         )
 
 
-def write_records(source: Source, directory: str | Path) -> dict[str, int]:
+def write_records(source: Source, directory: AnyPath) -> dict[str, int]:
     """Writes all splits in use, and replaces `directory` only if all is well.
 
     Beside the splits stand `rejected.jsonl` (one `{"id", "reason"}` a line),
@@ -228,7 +228,7 @@ def write_records(source: Source, directory: str | Path) -> dict[str, int]:
         small, a class without examples, a label out of range, an id that
         occurs twice, damaged source files, or a disk that is full.
     """
-    directory = Path(directory)
+    directory = as_path(directory)
     data = source.data
     listing = directory.with_name(f"{directory.name}.rejected.jsonl")
     with replaced_directory(directory) as partial:
@@ -236,7 +236,7 @@ def write_records(source: Source, directory: str | Path) -> dict[str, int]:
         with disk_errors(listing):
             listing.unlink(missing_ok=True)
             if tally.num_bad > data.max_bad:
-                (partial / "rejected.jsonl").rename(listing)
+                move_file(partial / "rejected.jsonl", listing)
         check_rejected(data, tally.first_bad, tally.num_bad, str(listing))
         names = (source.class_names, source.frame_names)
         check_counts(replace(data, class_names=names[0]), tally.labels)
@@ -252,14 +252,13 @@ def write_records(source: Source, directory: str | Path) -> dict[str, int]:
     return tally.counts()
 
 
-def record_files(directory: str | Path, split: str) -> list[str]:
+def record_files(directory: AnyPath, split: str) -> list[str]:
     """Sorted shard files of a split; `DataError` if there are none or gaps."""
-    folder = os.path.join(directory, f"Split-{split}")
-    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else ()
+    folder = as_path(directory) / f"Split-{split}"
     files = sorted(
-        os.path.join(folder, name)
-        for name in names
-        if name.startswith("data_tfrecord-")
+        str(path)
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if path.name.startswith("data_tfrecord-")
     )
     if not files:
         raise DataError(

@@ -7,6 +7,7 @@ Layout and names are those of TFX's example artifacts:
 import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from types import TracebackType
 import tensorflow as tf
 
 from gim_tf.errors import DataError
+from gim_tf.paths import Place, RemotePath, upload
 
 SHARD_BYTES = 64 * 2**20
 SHARD_RECORDS = 50_000
@@ -93,15 +95,20 @@ class ShardWriter:
 
 
 @contextlib.contextmanager
-def replaced_directory(directory: Path) -> Iterator[Path]:
+def replaced_directory(directory: Place) -> Iterator[Path]:
     """Yields an empty folder that takes the place of `directory` at the end.
 
     What stood there before is kept if the body raises, and what a killed
-    process left behind is removed.
+    process left behind is removed. The folder of a `directory` behind a URL
+    is one of this machine, which is copied in the end.
 
     Raises:
       DataError: the disk is full or the folder cannot be written.
     """
+    if isinstance(directory, RemotePath):
+        with _uploaded(directory) as partial:
+            yield partial
+        return
     with disk_errors(directory):
         directory = directory.absolute()
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +124,7 @@ def replaced_directory(directory: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Place) -> Iterator[None]:
     """Turns failures of the file system into a one-line `DataError`."""
     try:
         yield
@@ -127,6 +134,18 @@ def disk_errors(path: Path) -> Iterator[None]:
             f"Cannot write {path}: {reason}. Free space there, or choose "
             "another output directory."
         ) from error
+
+
+@contextlib.contextmanager
+def _uploaded(directory: RemotePath) -> Iterator[Path]:
+    with disk_errors(directory):
+        directory.mkdir()  # fails here rather than after all the work
+    with tempfile.TemporaryDirectory(prefix="gim-") as scratch:
+        partial = Path(scratch, "new")
+        partial.mkdir()
+        yield partial
+        with disk_errors(directory):
+            upload(partial, directory)
 
 
 def _swap(partial: Path, directory: Path) -> None:

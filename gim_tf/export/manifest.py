@@ -5,10 +5,10 @@ import json
 import platform
 from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from gim_tf.errors import ExportError
+from gim_tf.paths import AnyPath, Place, as_path, files_below
 
 NAME = "manifest.json"
 _PACKAGES = (
@@ -21,14 +21,14 @@ _PACKAGES = (
 )
 
 
-def write_manifest(directory: str | Path, facts: Mapping[str, Any]) -> None:
+def write_manifest(directory: AnyPath, facts: Mapping[str, Any]) -> None:
     """Writes `manifest.json` over all files that lie in the directory now.
 
     Args:
       directory: of the SavedModel.
       facts: what else to record, such as the configuration.
     """
-    directory = Path(directory)
+    directory = as_path(directory)
     content = {
         **facts,
         "versions": versions(),
@@ -38,13 +38,13 @@ def write_manifest(directory: str | Path, facts: Mapping[str, Any]) -> None:
     (directory / NAME).write_text(text)
 
 
-def read_manifest(directory: str | Path) -> dict[str, Any]:
+def read_manifest(directory: AnyPath) -> dict[str, Any]:
     """The manifest of an export.
 
     Raises:
       ExportError: there is none, or it is no JSON.
     """
-    path = Path(directory) / NAME
+    path = as_path(directory) / NAME
     try:
         manifest = json.loads(path.read_text())
         if not isinstance(manifest, dict) or not isinstance(
@@ -60,14 +60,14 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
         raise ExportError(f"{path} cannot be read: {error}.") from error
 
 
-def verify_manifest(directory: str | Path) -> dict[str, Any]:
+def verify_manifest(directory: AnyPath) -> dict[str, Any]:
     """The manifest, once every file has been found as it was written.
 
     Raises:
       ExportError: a file is missing, altered or extra; names the first.
     """
     manifest = read_manifest(directory)
-    recorded, found = manifest["files"], _hashes(Path(directory))
+    recorded, found = manifest["files"], _hashes(as_path(directory))
     for name in sorted(recorded.keys() | found.keys()):
         if recorded.get(name) != found.get(name):
             state = (
@@ -78,7 +78,7 @@ def verify_manifest(directory: str | Path) -> dict[str, Any]:
                 else "altered"
             )
             raise ExportError(
-                f"{Path(directory) / name} is {state}; export it again."
+                f"{as_path(directory) / name} is {state}; export it again."
             )
     return manifest
 
@@ -94,7 +94,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Place) -> str:
     """The sha256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -103,9 +103,9 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _hashes(directory: Path) -> dict[str, str]:
+def _hashes(directory: Place) -> dict[str, str]:
     return {
-        str(path.relative_to(directory)): file_sha256(path)
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != NAME
+        name: file_sha256(directory / name)
+        for name in files_below(directory)
+        if name.rpartition("/")[2] != NAME
     }

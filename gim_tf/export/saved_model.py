@@ -1,7 +1,7 @@
 """Writing and loading encoders as SavedModels, whole or not at all."""
 
 import json
-import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,14 @@ from gim_tf.export.manifest import (
 from gim_tf.export.sequences import SequenceClassifier
 from gim_tf.export.signatures import Classifier
 from gim_tf.export.warmup import write_warmup
+from gim_tf.paths import (
+    AnyPath,
+    Place,
+    RemotePath,
+    as_path,
+    remove_tree,
+    upload,
+)
 
 EXPERIMENT_ASSET = Path("assets.extra") / "experiment.json"
 REQUIRES = "requires"
@@ -30,7 +38,7 @@ FLAC_FACTS = {REQUIRES: [flac.PACKAGE]}
 
 
 def save_encoder(
-    encoder: Servable, directory: str | Path, facts: Mapping[str, Any]
+    encoder: Servable, directory: AnyPath, facts: Mapping[str, Any]
 ) -> None:
     """Writes the encoder, its configuration, warm-up requests and manifest.
 
@@ -42,10 +50,10 @@ def save_encoder(
     Raises:
       ExportError: it could not be written.
     """
-    _save(encoder, Path(directory), facts, {})
+    _save(encoder, as_path(directory), facts, {})
 
 
-def load_encoder(directory: str | Path) -> Any:
+def load_encoder(directory: AnyPath) -> Any:
     """Loads an export after checking every file against its manifest.
 
     Returns:
@@ -62,7 +70,7 @@ def load_encoder(directory: str | Path) -> Any:
         raise ExportError(f"{directory} cannot be loaded: {error}.") from error
 
 
-def verified(directory: str | Path) -> dict[str, Any]:
+def verified(directory: AnyPath) -> dict[str, Any]:
     """The manifest of an export that any loader may load after this.
 
     Raises:
@@ -89,8 +97,8 @@ def signature_function(
 
 
 def save_classifier(
-    encoder_directory: str | Path,
-    directory: str | Path,
+    encoder_directory: AnyPath,
+    directory: AnyPath,
     *,
     module: str,
     kernel: tf.Tensor,
@@ -125,8 +133,8 @@ def save_classifier(
 
 
 def save_sequence_classifier(
-    encoder_directory: str | Path,
-    directory: str | Path,
+    encoder_directory: AnyPath,
+    directory: AnyPath,
     *,
     module: str,
     example_head: Head | None = None,
@@ -162,8 +170,8 @@ def save_sequence_classifier(
 
 
 def save_flac_variant(
-    model_directory: str | Path,
-    directory: str | Path,
+    model_directory: AnyPath,
+    directory: AnyPath,
     documents: Mapping[str, str] | None = None,
 ) -> None:
     """Writes an export of recordings again, to decode FLAC besides WAV.
@@ -183,7 +191,7 @@ def save_flac_variant(
     _save_again(model_directory, directory, FlacVariant, FLAC_FACTS, documents)
 
 
-def _register_flac(directory: str | Path) -> None:
+def _register_flac(directory: AnyPath) -> None:
     try:
         flac.register_operations()
     except ImportError as error:
@@ -195,8 +203,8 @@ def _register_flac(directory: str | Path) -> None:
 
 
 def _save_again(
-    source: str | Path,
-    directory: str | Path,
+    source: AnyPath,
+    directory: AnyPath,
     around: Callable[[Any], Servable],
     facts: Mapping[str, Any],
     documents: Mapping[str, str] | None = None,
@@ -212,18 +220,21 @@ def _save_again(
         if key not in ("files", "versions")
     }
     module = around(load_encoder(source))
-    _save(module, Path(directory), {**inherited, **facts}, documents or {})
+    _save(module, as_path(directory), {**inherited, **facts}, documents or {})
 
 
 def _save(
     module: Servable,
-    directory: Path,
+    directory: Place,
     facts: Mapping[str, Any],
     documents: Mapping[str, str],
 ) -> None:
+    if isinstance(directory, RemotePath):
+        _save_remote(module, directory, facts, documents)
+        return
     partial = directory.with_name(f"{directory.name}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_tree(partial)
         tf.saved_model.save(
             module, str(partial), signatures=module.signatures()
         )
@@ -238,10 +249,29 @@ def _save(
         write_manifest(partial, facts)
         _replace(directory, partial)
     except (OSError, tf.errors.OpError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_tree(partial)
         raise ExportError(
             f"Could not write {directory}: {error}. Nothing was replaced."
         ) from error
+
+
+def _save_remote(
+    module: Servable,
+    directory: RemotePath,
+    facts: Mapping[str, Any],
+    documents: Mapping[str, str],
+) -> None:
+    """Writes it on this machine, and copies it when it is whole."""
+    with tempfile.TemporaryDirectory(prefix="gim-") as scratch:
+        local = Path(scratch, "model")
+        _save(module, local, facts, documents)
+        try:
+            upload(local, directory)
+        except OSError as error:
+            raise ExportError(
+                f"Could not write {directory}: {error.strerror}. What is there "
+                "may be incomplete; export it again."
+            ) from error
 
 
 def _replace(directory: Path, partial: Path) -> None:
@@ -250,8 +280,8 @@ def _replace(directory: Path, partial: Path) -> None:
     A process that dies between the two renames leaves `<directory>.old`.
     """
     old = directory.with_name(f"{directory.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    remove_tree(old)
     if directory.exists():
         directory.rename(old)
     partial.rename(directory)
-    shutil.rmtree(old, ignore_errors=True)
+    remove_tree(old)

@@ -1,7 +1,6 @@
 """What the modules see in training, for report and TensorBoard."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +18,7 @@ from gim_tf.data.alignments import FIELD
 from gim_tf.errors import DataError
 from gim_tf.inspection import pictures, spectrograms, tensorboard
 from gim_tf.inspection.spectrograms import Horizon, Strip
+from gim_tf.paths import Place
 
 _SHOWN_VIEWS = 32
 _SHOWN_WINDOWS = 8
@@ -29,7 +29,7 @@ def write_training_samples(
     experiment: Experiment,
     grids: tf.Tensor,
     *,
-    directory: Path,
+    directory: Place,
     tensorboard_dir: str,
 ) -> None:
     """Writes what can be seen and heard of one training batch.

@@ -32,6 +32,7 @@ from gim_tf.data.shards import disk_errors
 from gim_tf.errors import DataError
 from gim_tf.export.embedder import KINDS, Embedder, takes
 from gim_tf.export.manifest import verify_manifest, versions
+from gim_tf.paths import local_path
 from gim_tf.training.run_directory import held
 
 _PACKAGES = ("gim_tf", "tensorflow", "numpy")  # decide bits of the features
@@ -149,7 +150,7 @@ def only_writer(output: str | Path) -> Iterator[None]:
     Raises:
       DataError: another process writes it, or the folder cannot be written.
     """
-    output = Path(output).absolute()
+    output = local_path(output).absolute()
     with disk_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
     lock = output.with_name(f".{output.name}.lock")
@@ -190,15 +191,16 @@ def plan(
     model = _hash(manifest["files"])
     own = {k: v for k, v in versions().items() if k in _PACKAGES}
     fingerprint = _hash([model, items.fingerprint(), size, own])
-    output = Path(output).absolute()
-    is_folder = Path(source[0]).is_dir()
+    output = local_path(output).absolute()
+    is_folder = local_path(source[0]).is_dir()
     facts = Facts(
         fingerprint=fingerprint,
-        model=str(Path(model_dir).absolute()),
+        model=str(local_path(model_dir).absolute()),
         model_fingerprint=model,
         takes=takes(manifest),
         source=tuple(
-            str(Path(one).absolute() if is_folder else one) for one in source
+            str(local_path(one).absolute() if is_folder else one)
+            for one in source
         ),
         root="" if is_folder else str(Path().absolute()),
         split=split,

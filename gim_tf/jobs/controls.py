@@ -8,12 +8,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from gim_tf import config
 from gim_tf.config import Experiment
 from gim_tf.export.manifest import versions
+from gim_tf.paths import AnyPath, as_path, write_whole
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,9 +34,9 @@ class Controls:
         self,
         experiment: Experiment,
         files: Sequence[str],
-        directory: str | Path | None = None,
+        directory: AnyPath | None = None,
     ) -> None:
-        self._directory = None if directory is None else Path(directory)
+        self._directory = None if directory is None else as_path(directory)
         self._experiment = experiment
         self._files = files
 
@@ -64,9 +64,8 @@ class Controls:
         except (OSError, ValueError):
             found = make()
             self._directory.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{id(self)}.partial")
-            partial.write_text(json.dumps(found, indent=1) + "\n")
-            partial.replace(path)
+            text = json.dumps(found, indent=1) + "\n"
+            write_whole(path, text, writer=f".{id(self)}")
         else:
             _LOG.info("Scores of the control %s are there already.", name)
         return found
@@ -83,5 +82,5 @@ class Controls:
         }
         digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
         for file in sorted(self._files):
-            digest.update(Path(file).read_bytes())
+            digest.update(as_path(file).read_bytes())
         return digest.hexdigest()[:16]

@@ -19,6 +19,7 @@ from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.decoupled import links, worker
 from gim_tf.training.interrupts import Interrupts
 from gim_tf.training.loop import LoopSettings
+from gim_tf.training.replicas import check_division, make_replicas
 from gim_tf.training.run_directory import RunDirectory
 from gim_tf.training.schedules import Phase
 from gim_tf.training.threads import run_operations_in_turn
@@ -51,17 +52,28 @@ class Ends(NamedTuple):
 def start_tensorflow(plan: Plan, task: int) -> None:
     """What must be set before any operation runs in a worker's process.
 
-    Of several accelerators it sees one: by default a process takes the memory
-    of all.
+    Of several accelerators it sees its own: by default a process takes the
+    memory of all. Where there are none, its replicas are logical processors.
     """
-    accelerators = tf.config.list_physical_devices("GPU")
-    if accelerators:
-        own = accelerators[task % len(accelerators)]
+    count = plan.replicas[task] if plan.replicas else 0
+    own = tf.config.list_physical_devices("GPU")
+    if own and count:
+        first = sum(plan.replicas[:task])
+        own = [own[(first + k) % len(own)] for k in range(count)]
         tf.config.set_visible_devices(own, "GPU")
-        tf.config.experimental.set_memory_growth(own, True)
+    for accelerator in own:
+        tf.config.experimental.set_memory_growth(accelerator, True)
+    if not own and count > 1:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * count,
+        )
     if plan.threads:
         tf.config.threading.set_intra_op_parallelism_threads(plan.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(plan.threads)
+        # Replicas wait for each other inside of an operation.
+        tf.config.threading.set_inter_op_parallelism_threads(
+            max(plan.threads, count)
+        )
     if plan.experiment.training.operations_in_turn:
         run_operations_in_turn()
     if plan.experiment.training.deterministic:
@@ -77,10 +89,15 @@ def z_dtype(plan: Plan) -> tf.DType:
 def build_trainer(plan: Plan, task: int) -> GIMTrainer:
     """The worker's modules, as in the whole stack, and their optimizers."""
     experiment = plan.experiment
-    stack = build.build_stack(
-        experiment, precision=experiment.training.precision
-    )
-    return build.build_trainer(experiment, part(stack, *plan.modules(task)))
+    replicas = make_replicas(experiment.training.strategy)
+    check_division(experiment, replicas)
+    with replicas.scope():
+        stack = build.build_stack(
+            experiment, precision=experiment.training.precision
+        )
+        return build.build_trainer(
+            experiment, part(stack, *plan.modules(task)), replicas.strategy
+        )
 
 
 def build_worker(
@@ -125,10 +142,14 @@ def run_worker(plan: Plan, task: int, built: worker.Worker) -> None:
     """Runs it, in its locked directory, and leaves word that it is done.
 
     Raises:
-      CheckpointError: another process is at work there, and more of
+      CheckpointError: another process is at work there, or it was started
+        with other replicas, and more of
         `gim_tf.training.decoupled.worker.run`.
     """
-    with RunDirectory(plan.part_dir(task)).locked():
+    run = RunDirectory(plan.part_dir(task))
+    with run.locked():
+        # Another number would draw other negatives.
+        run.bind({"replicas": built.trainer.num_replicas})
         worker.run(built)
         plan.set_done(task)
         _LOG.info("%s is done.", plan.name(task))

@@ -33,6 +33,10 @@ class Workers:
       threads: of TensorFlow, in each of the processes, on as many cores of
         its own where there are enough; 0: one a core of the machine, shared.
       sizes: modules of each worker; none: balanced by a measurement.
+      devices: of `training.strategy` "mirrored" and "processes": one number:
+        of all together, given to workers by the measurement; several: of
+        each worker. GPUs, or logical processors where there are none; none:
+        all GPUs, or one logical processor a worker.
     """
 
     count: int = 0
@@ -41,6 +45,19 @@ class Workers:
     silence_seconds: float = 600.0
     threads: int = 0
     sizes: tuple[int, ...] = ()
+    devices: tuple[int, ...] = ()
+
+
+class Shares(NamedTuple):
+    """What each worker has.
+
+    Attributes:
+      sizes: modules.
+      replicas: devices; none: all that its process sees.
+    """
+
+    sizes: tuple[int, ...]
+    replicas: tuple[int, ...]
 
 
 class Plan(NamedTuple):
@@ -54,6 +71,7 @@ class Plan(NamedTuple):
       sizes: modules of each worker.
       silence_seconds: see `Workers`.
       threads: likewise.
+      replicas: see `Shares`.
     """
 
     experiment: Experiment
@@ -63,6 +81,7 @@ class Plan(NamedTuple):
     sizes: tuple[int, ...]
     silence_seconds: float
     threads: int
+    replicas: tuple[int, ...]
 
     @property
     def num_workers(self) -> int:
@@ -103,9 +122,12 @@ def write_plan(plan: Plan) -> None:
     RunDirectory(plan.run_dir).write_json(_PLAN, values)
 
 
-def recorded_sizes(run_dir: Path) -> tuple[int, ...]:
-    """How a run that was started before is divided; () for a new one."""
-    return tuple(_read(run_dir).get("sizes", ()))
+def recorded_shares(run_dir: Path) -> Shares | None:
+    """How a run that was started before is divided; None for a new one."""
+    values = _read(run_dir)
+    if not values:
+        return None
+    return Shares(tuple(values["sizes"]), tuple(values["replicas"]))
 
 
 def read_plan(run_dir: str | Path, *, seconds: float = 0.0) -> Plan:
@@ -134,31 +156,47 @@ def read_plan(run_dir: str | Path, *, seconds: float = 0.0) -> Plan:
             "experiment": config.from_dict(values["experiment"]),
             "files": tuple(values["files"]),
             "sizes": tuple(values["sizes"]),
+            "replicas": tuple(values["replicas"]),
             "run_dir": directory,
         }
     )
 
 
-def check_sizes(found: Sequence[int], wanted: Sequence[int], run: Path) -> None:
+def check_shares(found: Shares, wanted: Shares, run: Path) -> None:
     """A run goes on under the division that its checkpoints have.
 
+    Args:
+      found: that it was started with.
+      wanted: for it to go on.
+      run: its directory.
+
     Raises:
-      CheckpointError: it was another one.
+      CheckpointError: they differ.
     """
-    if tuple(found) != tuple(wanted):
-        raise CheckpointError(
-            f"{run} was started with {len(found)} workers of "
-            f"{', '.join(map(str, found))} modules; use as many, or another "
-            "directory."
-        )
+    if found == wanted:
+        return
+    on = "all that each process sees of the"
+    if found.replicas:
+        on = _listed(found.replicas)
+    raise CheckpointError(
+        f"{run} was started with {len(found.sizes)} workers of "
+        f"{_listed(found.sizes)} modules, on {on} devices; use as many, or "
+        "another directory."
+    )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _read(run_dir: Path) -> dict[str, Any]:
     try:
-        return json.loads((run_dir / _PLAN).read_text())
+        values = json.loads((run_dir / _PLAN).read_text())
+        # Earlier versions had one device a worker.
+        return {"replicas": [1] * len(values["sizes"]), **values}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise CheckpointError(
             f"{run_dir / _PLAN} is damaged ({error}). Bring it back, or remove "
             f"{run_dir} to start over."

@@ -14,20 +14,19 @@ import tensorflow as tf
 from gim_tf import build
 from gim_tf.config import Experiment
 from gim_tf.data import records
-from gim_tf.data.input_pipeline import TrainingData, training_batches
 from gim_tf.errors import CheckpointError, ConfigError
-from gim_tf.jobs import decoupled_part, opening, supervising
-from gim_tf.jobs.decoupled_plan import (
-    Plan,
-    Workers,
-    check_sizes,
-    recorded_sizes,
-    write_plan,
+from gim_tf.jobs import (
+    decoupled_division,
+    decoupled_part,
+    opening,
+    supervising,
 )
+from gim_tf.jobs.decoupled_plan import Plan, Workers, write_plan
 from gim_tf.jobs.run_log import RunLog
+from gim_tf.paths import AnyPath, local_path
 from gim_tf.stack import part
 from gim_tf.training.checkpoints import RunCheckpoints
-from gim_tf.training.decoupled import balance, worker
+from gim_tf.training.decoupled import worker
 from gim_tf.training.decoupled.memory import MemoryMailbox
 from gim_tf.training.interrupts import Interrupts
 from gim_tf.training.loop import LogLine
@@ -42,7 +41,7 @@ def pretrain(
     files: Sequence[str],
     run: RunDirectory,
     *,
-    tensorboard_dir: str | Path,
+    tensorboard_dir: AnyPath,
     resume: str,
     data_fingerprint: str,
     workers: Workers,
@@ -61,13 +60,15 @@ def pretrain(
       workers: who trains.
 
     Raises:
-      ConfigError: more workers than modules, or another `resume`.
+      ConfigError: workers that cannot share modules or devices, another
+        `resume`, or a run behind a URL: workers share a file system.
       CheckpointError: the run was divided otherwise, and more of `pretrain`.
       WorkerLostError: a worker did not answer in time; all are saved.
       WorkerFailedError: a worker process ended with an error.
     """
+    run_dir = local_path(run.path)
     with run.locked():
-        _check_resume(run, resume)
+        _check_resume(run_dir, resume)
         if experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
         if workers.kind == "processes":
@@ -76,12 +77,14 @@ def pretrain(
             experiment, files, records.count_records(files)
         )
         opening.bind(run, experiment, {"data_fingerprint": data_fingerprint})
+        shares = decoupled_division.shares(experiment, data, run_dir, workers)
         plan = Plan(
             experiment=experiment,
             files=tuple(files),
-            run_dir=run.path,
+            run_dir=run_dir,
             tensorboard_dir=str(tensorboard_dir),
-            sizes=_sizes(experiment, data, run.path, workers),
+            sizes=shares.sizes,
+            replicas=shares.replicas,
             silence_seconds=workers.silence_seconds,
             threads=workers.threads,
         )
@@ -101,55 +104,17 @@ def _leave_accelerators() -> None:
             tf.config.experimental.set_memory_growth(accelerator, True)
 
 
-def _check_resume(run: RunDirectory, resume: str) -> None:
+def _check_resume(run_dir: Path, resume: str) -> None:
     if resume not in ("auto", "never"):
         raise ConfigError(
             "A decoupled run has a checkpoint a worker, not one to resume from "
             f"by its path; expected 'auto' or 'never', received {resume!r}."
         )
-    if resume == "never" and any(run.path.glob("workers/*/ckpt-*.index")):
+    if resume == "never" and any(run_dir.glob("workers/*/ckpt-*.index")):
         raise CheckpointError(
-            f"{run.path} already holds checkpoints, and resume is 'never'; "
+            f"{run_dir} already holds checkpoints, and resume is 'never'; "
             "choose another directory."
         )
-
-
-def _sizes(
-    experiment: Experiment, data: TrainingData, run_dir: Path, workers: Workers
-) -> tuple[int, ...]:
-    """Modules of each worker: as before, as asked for, or balanced."""
-    modules = experiment.stack.num_modules
-    count = workers.count or len(workers.sizes) or modules
-    if not 1 <= count <= modules:
-        raise ConfigError(
-            f"{count} workers cannot share {modules} modules; expected 1 to "
-            f"{modules}."
-        )
-    if before := recorded_sizes(run_dir):
-        same = workers.sizes or (before if len(before) == count else ())
-        check_sizes(before, same, run_dir)
-        return before
-    if workers.sizes:
-        if sum(workers.sizes) != modules or min(workers.sizes) < 1:
-            raise ConfigError(
-                f"The workers' modules must sum to {modules}, with one each at "
-                f"least; received {list(workers.sizes)}."
-            )
-        return workers.sizes
-    trainer = build.build_trainer(
-        experiment,
-        build.build_stack(experiment, precision=experiment.training.precision),
-    )
-    seconds = balance.module_seconds(trainer, next(training_batches(data, 0)))
-    division = balance.divide(seconds, count)
-    _LOG.info(
-        "Milliseconds a module: %s. Modules a worker: %s, for a predicted "
-        "speed-up of %.2f over one worker of the same kind.",
-        " ".join(f"{1000 * one:.1f}" for one in seconds),
-        " ".join(map(str, division.sizes)),
-        division.speed_up,
-    )
-    return division.sizes
 
 
 def _run(plan: Plan, workers: Workers) -> None:

@@ -9,6 +9,7 @@ from gim_tf.data.records import Rejected
 from gim_tf.errors import DataError
 from gim_tf.export.embedder import Embedder
 from gim_tf.jobs.bulk_embedding import only_writer
+from gim_tf.paths import local_path
 
 
 def embed(
@@ -49,7 +50,7 @@ def _embed(
         for name in (parts[0] if parts else ())
     }
     try:
-        with Path(output).open("wb") as file:
+        with local_path(output).open("wb") as file:
             np.savez(file, id=np.array([str(f) for f in files]), **arrays)
     except OSError as error:
         raise DataError(f"Cannot write {output}: {error.strerror}.") from error

@@ -35,6 +35,7 @@ from gim_tf.inspection.neuron_pictures import (
     sequence_sheet,
 )
 from gim_tf.inspection.neurons import Hit, Neuron, Watch, as_dict
+from gim_tf.paths import local_path
 
 K = 4  # the paper's figure
 _ENCODE_BATCH = 200
@@ -113,7 +114,7 @@ def neurons(
         per_module=per_module,
         indices=indices,
     )
-    output = Path(output)
+    output = local_path(output)
     with disk_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(found.png)

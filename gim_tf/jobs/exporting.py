@@ -1,7 +1,6 @@
 """The job `export`: from a run directory to a SavedModel."""
 
 import itertools
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from gim_tf import build, config
@@ -11,6 +10,7 @@ from gim_tf.export.inputs import Servable
 from gim_tf.export.saved_model import save_encoder
 from gim_tf.export.sequences import SequenceEncoder
 from gim_tf.export.signatures import Encoder
+from gim_tf.paths import AnyPath
 from gim_tf.stack import GIMStack, divided
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.run_directory import RunDirectory
@@ -24,8 +24,8 @@ class _Exported(NamedTuple):
 
 def export(
     experiment: Experiment,
-    run_dir: str | Path,
-    model_dir: str | Path,
+    run_dir: AnyPath,
+    model_dir: AnyPath,
 ) -> None:
     """Writes the encoder of a run's last checkpoint as a SavedModel.
 
@@ -57,9 +57,7 @@ def export(
     save_encoder(encoder, model_dir, facts)
 
 
-def restored(
-    experiment: Experiment, run_dir: str | Path
-) -> tuple[GIMStack, int]:
+def restored(experiment: Experiment, run_dir: AnyPath) -> tuple[GIMStack, int]:
     """The stack as a run left it, and the run's last step.
 
     Raises:

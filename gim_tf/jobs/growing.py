@@ -25,6 +25,7 @@ from gim_tf.jobs.exporting import export, restored
 from gim_tf.jobs.growing_scores import score_last_module
 from gim_tf.jobs.ingesting import ingest
 from gim_tf.jobs.pretraining import pretrain
+from gim_tf.paths import local_path
 from gim_tf.stack import GIMStack
 from gim_tf.training.run_directory import RunDirectory
 
@@ -94,13 +95,12 @@ def grow(
             "trained it, and a supervised objective reads them. Choose "
             "another stack.objective.kind."
         )
-    run = RunDirectory(directory)
+    whole = local_path(directory)
+    run = RunDirectory(whole)
     with run.locked():
-        facts = ingest(experiment, run.path / "records")
+        facts = ingest(experiment, whole / "records")
         experiment = _watched(
-            config.completed(
-                experiment, corpus.read_corpus(run.path / "records")
-            ),
+            config.completed(experiment, corpus.read_corpus(whole / "records")),
             facts["counts"][experiment.data.pretrain_split],
         )
         run.bind(
@@ -112,7 +112,7 @@ def grow(
             },
             renewed,
         )
-        grower = _Grower(experiment, run.path, facts["fingerprint"], start)
+        grower = _Grower(experiment, whole, facts["fingerprint"], start)
         return _grown(grower, run, limits)
 
 
@@ -192,28 +192,29 @@ class _Grower:
 
     def depth(self, depth: int) -> dict[str, Any]:
         """Trains and scores a depth, or finds that this was done."""
-        run = RunDirectory(self._directory / f"depth_{depth}")
-        if (run.path / _ROW).exists():
-            return json.loads((run.path / _ROW).read_text())
+        folder = self._directory / f"depth_{depth}"
+        run = RunDirectory(folder)
+        if (folder / _ROW).exists():
+            return json.loads((folder / _ROW).read_text())
         experiment = self._at(depth)
-        self._link_records(run.path)
+        self._link_records(folder)
         section = (
-            self._copied(run.path)
+            self._copied(folder)
             if depth == self.first and self._start is not None
-            else self._trained(experiment, run.path, depth)
+            else self._trained(experiment, folder, depth)
         )
         run.write_json(EXPERIMENT, config.to_dict(experiment))
-        export(experiment, run.path / "training", run.path / "model")
+        export(experiment, folder / "training", folder / "model")
         scores = score_last_module(
             experiment,
-            run.path / "model",
+            folder / "model",
             self._files(experiment.data.train_split),
             self._files(experiment.data.test_split),
         )
-        stack, _ = restored(experiment, run.path / "training")
+        stack, _ = restored(experiment, folder / "training")
         row = {
             "depth": depth,
-            "directory": run.path.name,
+            "directory": folder.name,
             **_counts(stack, depth - self.first),
             **_learned(section, stack.module_names[-1]),
             **scores._asdict(),

@@ -14,6 +14,7 @@ from gim_tf.interop import from_authors, read_weights, to_authors
 from gim_tf.jobs.deciding import deciding
 from gim_tf.jobs.exporting import restored
 from gim_tf.jobs.ingesting import ingest
+from gim_tf.paths import local_path
 from gim_tf.stack import GIMStack
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.run_directory import CONFIG, IMPORTED, RunDirectory
@@ -99,7 +100,7 @@ def export_weights(
     """
     stack, _ = restored(experiment, run_dir)
     arrays = to_authors(stack)
-    output = Path(output)
+    output = local_path(output)
     partial = output.with_name(f"{output.name}.partial")
     try:
         with partial.open("wb") as file:

@@ -1,15 +1,15 @@
 """The job `ingest`: from a source to records, without Beam."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from gim_tf.config import Experiment, to_dict
 from gim_tf.data import corpus, records
 from gim_tf.data.sources import open_source
+from gim_tf.paths import AnyPath, Place, as_path
 
 
-def ingest(experiment: Experiment, directory: str | Path) -> dict[str, Any]:
+def ingest(experiment: Experiment, directory: AnyPath) -> dict[str, Any]:
     """Writes the records of all splits, unless they are there already.
 
     Args:
@@ -28,15 +28,15 @@ def ingest(experiment: Experiment, directory: str | Path) -> dict[str, Any]:
         "fingerprint": source.fingerprint(),
         "data": to_dict(experiment.data),
     }
-    found = _read(Path(directory) / "ingest.json")
-    whole = bool(_read(Path(directory) / corpus.NAME))
+    found = _read(as_path(directory) / "ingest.json")
+    whole = bool(_read(as_path(directory) / corpus.NAME))
     if not whole or {key: found.get(key) for key in wanted} != wanted:
         records.write_records(source, directory)
-        found = _read(Path(directory) / "ingest.json")
+        found = _read(as_path(directory) / "ingest.json")
     return found
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Place) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):

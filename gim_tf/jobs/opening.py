@@ -1,7 +1,6 @@
 """What a training run does before its first step, whatever its schedule."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from gim_tf import build, config
@@ -9,6 +8,7 @@ from gim_tf.config import Experiment
 from gim_tf.data.input_pipeline import TrainingData, training_batches
 from gim_tf.inspection import samples, tensorboard
 from gim_tf.jobs.deciding import deciding, renewed
+from gim_tf.paths import AnyPath
 from gim_tf.training.loop import LoopSettings
 from gim_tf.training.run_directory import RunDirectory
 
@@ -33,7 +33,7 @@ def show_inputs(
     run: RunDirectory,
     experiment: Experiment,
     data: TrainingData,
-    tensorboard_dir: str | Path,
+    tensorboard_dir: AnyPath,
 ) -> None:
     """Writes pictures of a first batch, and the settings for TensorBoard."""
     samples.write_training_samples(

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +16,7 @@ from gim_tf.jobs import decoupling, opening
 from gim_tf.jobs.deciding import deciding
 from gim_tf.jobs.decoupled_plan import Workers
 from gim_tf.jobs.run_log import RunLog
+from gim_tf.paths import AnyPath, check_known
 from gim_tf.stack import GIMStack
 from gim_tf.training import schedules
 from gim_tf.training.checkpoints import RunCheckpoints
@@ -37,9 +37,9 @@ _LOG = logging.getLogger(__name__)
 def pretrain(
     experiment: Experiment,
     files: Sequence[str],
-    run_dir: str | Path,
+    run_dir: AnyPath,
     *,
-    tensorboard_dir: str | Path,
+    tensorboard_dir: AnyPath,
     resume: str = "auto",
     data_fingerprint: str = "",
     below: GIMStack | None = None,
@@ -54,8 +54,9 @@ def pretrain(
     Args:
       experiment: decides everything about the run.
       files: TFRecord files of the pretraining split.
-      run_dir: continued if it holds checkpoints. Of several processes each
-        has its own; those that are not the chief leave `config.json` only.
+      run_dir: continued if it holds checkpoints; may be a URL. Of several
+        processes each has its own; those that are not the chief leave
+        `config.json` only.
       tensorboard_dir: for scalars and pictures.
       resume: "auto": from the newest readable checkpoint, if any; "never":
         only in a directory without any; else a checkpoint's prefix.
@@ -79,6 +80,7 @@ def pretrain(
       WorkerLostError: another process is gone.
       WorkerFailedError: see `gim_tf.jobs.decoupling`.
     """
+    check_known(tensorboard_dir)
     grow_gpu_memory()
     if experiment.training.operations_in_turn:
         run_operations_in_turn()
@@ -128,7 +130,7 @@ def _trained(
     data: TrainingData,
     run: RunDirectory,
     replicas: Replicas,
-    tensorboard_dir: str | Path,
+    tensorboard_dir: AnyPath,
     resume: str,
 ) -> dict[str, Any]:
     """Trains what has been built; see `pretrain`."""

@@ -1,14 +1,14 @@
 """What each kind of probing hands to the job that writes it all down."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gim_tf.paths import Place
 from gim_tf.probes.linear_probe import confusion_matrix
 
-Save = Callable[[Path, Path, Mapping[str, Any], Mapping[str, str]], None]
+Save = Callable[[Place, Place, Mapping[str, Any], Mapping[str, str]], None]
 """(directory of the encoder, directory to write, facts for its manifest,
 documents by name)."""
 

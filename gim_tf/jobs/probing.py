@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from gim_tf import config
@@ -14,6 +13,7 @@ from gim_tf.jobs.controls import Controls
 from gim_tf.jobs.probed import by_task
 from gim_tf.jobs.probing_examples import probe_examples
 from gim_tf.jobs.probing_sequences import probe_sequences
+from gim_tf.paths import AnyPath, as_path, check_known
 from gim_tf.training.threads import grow_gpu_memory
 
 _KINDS = {ProbeConfig: probe_examples, SequenceProbeConfig: probe_sequences}
@@ -21,13 +21,13 @@ _KINDS = {ProbeConfig: probe_examples, SequenceProbeConfig: probe_sequences}
 
 def probe(
     experiment: Experiment,
-    model_dir: str | Path,
+    model_dir: AnyPath,
     train_files: Sequence[str],
     test_files: Sequence[str],
-    output_dir: str | Path,
+    output_dir: AnyPath,
     *,
-    tensorboard_dir: str | Path,
-    controls_dir: str | Path | None = None,
+    tensorboard_dir: AnyPath,
+    controls_dir: AnyPath | None = None,
 ) -> dict[str, Any]:
     """Probes an exported encoder, and writes it again with classifiers.
 
@@ -53,13 +53,14 @@ def probe(
       DataError: a split without labels.
       ExportError: the export is missing or altered.
     """
+    check_known(tensorboard_dir)
     grow_gpu_memory()
     encoder, manifest = load_encoder(model_dir), read_manifest(model_dir)
     controls = Controls(experiment, [*train_files, *test_files], controls_dir)
     probed = _KINDS[type(experiment.probe)](
         experiment, encoder, train_files, test_files, controls
     )
-    output = Path(output_dir)
+    output = as_path(output_dir)
     output.mkdir(parents=True, exist_ok=True)
     facts = {"probes": by_task(probed.tasks, "modules")}
     result = {
@@ -68,7 +69,7 @@ def probe(
         "versions": manifest["versions"],
     }
     card = model_card.render({**manifest, "versions": versions()}, result)
-    probed.save(Path(model_dir), output / "model", facts, card)
+    probed.save(as_path(model_dir), output / "model", facts, card)
     for name, content in (("probes", result), ("neurons", probed.neurons)):
         text = json.dumps(content, indent=2) + "\n"
         (output / f"{name}.json").write_text(text)

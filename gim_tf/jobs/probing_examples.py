@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from gim_tf.export.saved_model import save_classifier, signature_function
 from gim_tf.jobs import exciting
 from gim_tf.jobs.controls import Controls
 from gim_tf.jobs.probed import Probed, beside, task_results
+from gim_tf.paths import Place
 from gim_tf.probes.evaluation import (
     ModuleScores,
     ProbeSettings,
@@ -196,8 +196,8 @@ def _saver(
     last = list(scores)[-1]
 
     def save(
-        model_dir: Path,
-        directory: Path,
+        model_dir: Place,
+        directory: Place,
         facts: Mapping[str, Any],
         documents: Mapping[str, str],
     ) -> None:

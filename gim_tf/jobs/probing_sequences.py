@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Many
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +35,7 @@ from gim_tf.inspection.spectrograms import Strip
 from gim_tf.jobs import exciting
 from gim_tf.jobs.controls import Controls, Scores
 from gim_tf.jobs.probed import Probed, Save, beside, prefixed, task_results
+from gim_tf.paths import Place
 from gim_tf.probes.evaluation import majority_top1
 from gim_tf.probes.linear_probe import LinearHead
 from gim_tf.probes.sequences import (
@@ -299,8 +299,8 @@ def _saver(splits: Splits, found: Mapping[str, _Task]) -> Save:
         return Head(linear.kernel, linear.bias, names)
 
     def save(
-        model_dir: Path,
-        directory: Path,
+        model_dir: Place,
+        directory: Place,
         facts: Mapping[str, Any],
         documents: Mapping[str, str],
     ) -> None:

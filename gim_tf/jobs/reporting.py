@@ -2,13 +2,9 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import tensorflow as tf
 
 from gim_tf import config, experiments
 from gim_tf.config import Experiment
@@ -16,6 +12,7 @@ from gim_tf.errors import DataError
 from gim_tf.export.manifest import versions
 from gim_tf.inspection.report import ReportData, render
 from gim_tf.jobs.probed import by_task
+from gim_tf.paths import AnyPath, as_path, in_order, write_whole
 
 PAGE = "report.html"
 SUMMARY = "summary.json"
@@ -49,7 +46,7 @@ class Sources:
 def write_report(
     experiment: Experiment,
     sources: Sources,
-    directory: str | Path,
+    directory: AnyPath,
     *,
     execution: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
@@ -68,7 +65,7 @@ def write_report(
     Raises:
       DataError: a part is missing or no JSON; names the file.
     """
-    directory = str(directory)
+    place = as_path(directory)
     probes = _json(sources.probes, "probes.json")
     verdict = _json(sources.blessing, "verdict.json")
     summary = {
@@ -88,7 +85,7 @@ def write_report(
         "blessed": bool(verdict.get("blessed", False)),
         "reasons": verdict.get("reasons", []),
         "pushed_to": _json(sources.pushed, "pushed.json").get("pushed_to"),
-        "report": os.path.join(directory, PAGE),
+        "report": str(place / PAGE),
         "tensorboard": sources.tensorboard,
         "components": [dict(entry) for entry in execution],
     }
@@ -113,26 +110,26 @@ def write_report(
         "sources": dataclasses.asdict(sources),
         "execution": list(execution),
     }
-    tf.io.gfile.makedirs(directory)
-    _replace(os.path.join(directory, _SOURCES), _text(again))
-    _replace(os.path.join(directory, PAGE), page)
-    _replace(os.path.join(directory, SUMMARY), _text(summary))
+    place.mkdir(parents=True, exist_ok=True)
+    write_whole(place / _SOURCES, _text(again))
+    write_whole(place / PAGE, page)
+    write_whole(place / SUMMARY, _text(summary))
     return json.loads(_text(summary))
 
 
-def report(directory: str | Path) -> dict[str, Any]:
+def report(directory: AnyPath) -> dict[str, Any]:
     """Writes the report of a finished run again; returns its summary.
 
     Raises:
       DataError: the directory holds no finished run.
     """
-    path = os.path.join(directory, _SOURCES)
-    if not tf.io.gfile.exists(path):
+    path = as_path(directory) / _SOURCES
+    if not path.exists():
         raise DataError(
             f"{directory} holds no finished run (no {_SOURCES}); run "
             "`gim run`, or `gim pretrain` and `gim probe`, there first."
         )
-    again = _json(path)
+    again = _json(str(path))
     return write_report(
         config.from_dict(again["experiment"]),
         Sources(**again["sources"]),
@@ -161,29 +158,28 @@ def _data(experiment: Experiment, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _history(training: str) -> list[dict[str, Any]]:
-    with tf.io.gfile.GFile(os.path.join(training, "history.jsonl")) as file:
-        return [json.loads(line) for line in file]
+    text = (as_path(training) / "history.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def _pictures(folder: str) -> dict[str, bytes]:
-    found = {}
-    pattern = os.path.join(folder, "pictures", "*.png")
-    for path in sorted(tf.io.gfile.glob(pattern)):
-        with tf.io.gfile.GFile(path, "rb") as file:
-            name = os.path.basename(path).removesuffix(".png")
-            found[name] = file.read()
-    return found
+    pictures = as_path(folder) / "pictures"
+    paths = in_order(pictures.iterdir()) if pictures.is_dir() else []
+    return {
+        path.name.removesuffix(".png"): path.read_bytes()
+        for path in paths
+        if path.name.endswith(".png")
+    }
 
 
 def _json(*parts: str | None) -> dict[str, Any]:
     """Content of a JSON file; nothing where a part of its path is None."""
     if None in parts:
         return {}
-    path = os.path.join(*(part for part in parts if part is not None))
+    path = as_path("/".join(part for part in parts if part is not None))
     try:
-        with tf.io.gfile.GFile(path) as file:
-            return json.loads(file.read())
-    except (tf.errors.OpError, ValueError) as error:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path} is missing or damaged; run the step that writes it again."
         ) from error
@@ -191,9 +187,3 @@ def _json(*parts: str | None) -> dict[str, Any]:
 
 def _text(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2) + "\n"
-
-
-def _replace(path: str, text: str) -> None:
-    with tf.io.gfile.GFile(f"{path}.partial", "w") as file:
-        file.write(text)
-    tf.io.gfile.rename(f"{path}.partial", path, overwrite=True)

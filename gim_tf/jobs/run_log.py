@@ -3,9 +3,9 @@
 import itertools
 import logging
 import sys
-from pathlib import Path
 from typing import Any
 
+from gim_tf.paths import AnyPath
 from gim_tf.stack import GIMStack
 from gim_tf.training import heldout, schedules
 from gim_tf.training.loop import LogLine, LoopSettings
@@ -33,7 +33,7 @@ class RunLog:
         run: RunDirectory,
         start: int,
         stack: GIMStack,
-        tensorboard_dir: str | Path | None,
+        tensorboard_dir: AnyPath | None,
         settings: LoopSettings,
         stopping: EarlyStopping | None = None,
     ) -> None:

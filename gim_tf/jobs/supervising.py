@@ -76,7 +76,7 @@ def join_cluster(
       task: number of the worker, from 1.
       addresses: host:port of each worker.
       silence_seconds: to wait for the first worker, which reads the data and
-        writes the plan.
+        writes the plan, and then for the neighbours.
 
     Raises:
       ConfigError: the run is divided among another number of workers.
@@ -84,6 +84,9 @@ def join_cluster(
     """
     with Interrupts() as interrupts:
         plan = read_plan(run_dir, seconds=silence_seconds)
+        # It may be that of an earlier start, which the first worker has not
+        # written anew yet: how long to wait is for this command to say.
+        plan = plan._replace(silence_seconds=silence_seconds)
         if plan.num_workers != len(addresses):
             raise ConfigError(
                 f"{plan.run_dir} is divided among {plan.num_workers} workers, "

@@ -104,19 +104,37 @@ def stages(costs: Costs, workers: int) -> list[Stage]:
 
 
 def decoupled(costs: Costs, workers: int, settings: Settings) -> Estimate:
+    """Decoupled GIM, `estimate` of its `stages`.
+
+    The batch is that of the costs while no module has replicas, then grows
+    with the workers.
+    """
+    growth = max(1.0, workers / len(costs.modules))
+    return estimate(stages(costs, workers), costs, settings, growth=growth)
+
+
+def estimate(
+    layout: Sequence[Stage],
+    costs: Costs,
+    settings: Settings,
+    *,
+    growth: float = 1.0,
+) -> Estimate:
     """Decoupled GIM: a forward-only pipeline, each module with its own loss.
 
         throughput = batch / max over stages and links of their seconds
 
     for no gradient comes back and nothing waits for a bubble. A stage takes
     the sum over its modules, divided by its replicas, and an all-reduce of
-    its gradients. The batch is that of the costs while no module has
-    replicas, then grows with the workers. A worker holds its parameters, one
-    module's activations at a time (tapes end one after the other), and the
-    queue in front of it.
+    its gradients. A worker holds its parameters, one module's activations at
+    a time (tapes end one after the other), and the queue in front of it.
+
+    Args:
+      layout: modules, and workers that train them.
+      costs: of the network.
+      settings: see there.
+      growth: of the batch, over that of the costs.
     """
-    layout = stages(costs, workers)
-    growth = max(1.0, workers / len(costs.modules))
     seconds: dict[str, float] = {}
     sent = [0.0] * len(layout)
     computing = 0.0
@@ -135,6 +153,7 @@ def decoupled(costs: Costs, workers: int, settings: Settings) -> Estimate:
             )
             sent[index - 1] += size / stage.replicas
     period = max(seconds.values())
+    workers = sum(stage.replicas for stage in layout)
     return Estimate(
         batch=growth * costs.batch_size,
         throughput=growth * costs.batch_size / period,

@@ -10,20 +10,20 @@ tells a directory that has had one from one whose first was never finished.
 import logging
 import math
 import re
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from gim_tf.errors import CheckpointError
+from gim_tf.paths import AnyPath, Place, as_path, in_order, remove_tree
 from gim_tf.training.stopping import EarlyStopping
 from gim_tf.training.trainer import GIMTrainer
 
 _LOG = logging.getLogger(__name__)
 _SAVED = "SAVED"
 _INDEX = re.compile(r"ckpt-(\d+)\.index")
+_PARTIAL = re.compile(r"ckpt-.*_temp")
 _UNREADABLE = (tf.errors.OpError, IndexError, ValueError, AssertionError)
 
 
@@ -31,7 +31,8 @@ class RunCheckpoints:
     """Saves and restores a trainer in one directory.
 
     Args:
-      directory: holds `ckpt-<step>.index` and `.data-*`; created if missing.
+      directory: holds `ckpt-<step>.index` and `.data-*`; created if missing;
+        of a file system, or a URL.
       trainer: whose stack and optimizers are saved, all built.
       stopping: saved too, if there is one.
       keep: newest checkpoints that are kept; at least 2, so that a damaged
@@ -43,7 +44,7 @@ class RunCheckpoints:
 
     def __init__(
         self,
-        directory: str | Path,
+        directory: AnyPath,
         trainer: GIMTrainer,
         *,
         stopping: EarlyStopping | None = None,
@@ -51,7 +52,7 @@ class RunCheckpoints:
     ) -> None:
         if keep < 2:
             raise ValueError(f"keep must be at least 2, received {keep}.")
-        self.directory = Path(directory)
+        self.directory = as_path(directory)
         self.keep = keep
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         more = {} if stopping is None else {"stopping": stopping.state}
@@ -128,8 +129,9 @@ class RunCheckpoints:
           CheckpointError: there are or were checkpoints but none, of these
             steps, can be read; never starts over silently.
         """
-        for partial in self.directory.glob("ckpt-*_temp"):
-            shutil.rmtree(partial, ignore_errors=True)
+        for path in self._entries():
+            if _PARTIAL.fullmatch(path.name):
+                remove_tree(path)
         limit = math.inf if up_to is None else up_to
         steps = [step for step in self.steps() if step <= limit]
         for step in reversed(steps):
@@ -171,18 +173,17 @@ class RunCheckpoints:
             **{f"v{i:03d}": value for i, value in enumerate(values)}
         )
 
-    def _entries(self) -> list[Path]:
+    def _entries(self) -> list[Place]:
         if not self.directory.is_dir():
             return []
-        return sorted(self.directory.iterdir())
+        return in_order(self.directory.iterdir())
 
     def _remove(self, step: int) -> None:
         # The index goes first: without it the rest is no checkpoint.
-        files = sorted(self.directory.glob(f"ckpt-{step}.*"), reverse=True)
-        for path in files:
-            path.unlink(missing_ok=True)
-        partial = self.directory / f"ckpt-{step}_temp"
-        shutil.rmtree(partial, ignore_errors=True)
+        for path in reversed(self._entries()):
+            if path.name.startswith(f"ckpt-{step}."):
+                path.unlink(missing_ok=True)
+        remove_tree(self.directory / f"ckpt-{step}_temp")
 
 
 def _first_line(error: Exception) -> str:

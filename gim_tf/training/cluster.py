@@ -52,15 +52,28 @@ def parse_cluster(text: str | None) -> Cluster:
     """The cluster of TF_CONFIG's text.
 
     Raises:
-      ConfigError: there is no text, or it is none of workers.
+      ConfigError: it names none, or it is none of workers.
     """
-    if not text:
+    found = find_cluster(text)
+    if found is None:
         raise ConfigError(
             "--strategy multiworker reads the workers from the environment "
-            f"variable TF_CONFIG, which is not set; set it, {_EXAMPLE}."
+            f"variable TF_CONFIG, which names none; set it, {_EXAMPLE}."
         )
+    return found
+
+
+def find_cluster(text: str | None) -> Cluster | None:
+    """The same; None where the text is empty, or names no cluster.
+
+    Launchers of single processes set it so.
+    """
+    if not text:
+        return None
     try:
         content = json.loads(text)
+        if not content.get("cluster"):
+            return None
         jobs = {
             str(job): [str(address) for address in addresses]
             for job, addresses in content["cluster"].items()

@@ -261,32 +261,50 @@ def _of_cluster(cluster: Cluster, time_limit: float) -> Replicas:
 
 def check_division(experiment: Experiment, replicas: Replicas) -> None:
     """Raises `ConfigError` where batches cannot be divided over replicas."""
+    check_count(experiment, replicas.count)
+    if experiment.training.operations_in_turn and replicas.strategy is not None:
+        raise ConfigError(
+            "training.operations_in_turn lets one replica wait for ever for "
+            "the other; leave it out, or take training.strategy=none."
+        )
+
+
+def check_count(experiment: Experiment, count: int) -> None:
+    """Raises `ConfigError` where there cannot be so many replicas."""
+    refusal = _refusal(experiment, count)
+    if refusal:
+        raise ConfigError(refusal)
+
+
+def possible_counts(experiment: Experiment, most: int) -> list[int]:
+    """Numbers of replicas over which batches can be divided, up to `most`."""
+    return [n for n in range(1, most + 1) if not _refusal(experiment, n)]
+
+
+def _refusal(experiment: Experiment, count: int) -> str:
+    """Why a batch cannot be divided over so many replicas; or ""."""
     training, objective = experiment.training, experiment.stack.objective.kind
-    count, batch = replicas.count, training.batch_size
+    batch = training.batch_size
     if batch % count:
         below = batch // count * count
-        raise ConfigError(
+        return (
             f"training.batch_size must be a multiple of the {count} replicas, "
             f"received {batch}; set it to {below or count} or "
             f"{below + count}."
         )
     if batch // count % training.recompute_groups:
-        raise ConfigError(
+        return (
             f"training.recompute_groups must divide the {batch // count} "
             f"examples of each of {count} replicas, received "
             f"{training.recompute_groups}."
         )
     if batch // count < 2 <= batch and objective not in _SINGLE:
-        raise ConfigError(
+        return (
             f"stack.objective.kind {objective!r} compares the examples of a "
             f"replica with each other; {count} replicas need a "
             f"training.batch_size of {2 * count} or more, received {batch}."
         )
-    if training.operations_in_turn and replicas.strategy is not None:
-        raise ConfigError(
-            "training.operations_in_turn lets one replica wait for ever for "
-            "the other; leave it out, or take training.strategy=none."
-        )
+    return ""
 
 
 def check_equal(replicas: Replicas, settings: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,25 +11,34 @@ from typing import Any, TextIO
 
 from gim_tf.config import differing_keys
 from gim_tf.errors import CheckpointError, GimError
+from gim_tf.paths import (
+    AnyPath,
+    Place,
+    RemotePath,
+    append_text,
+    as_path,
+    write_whole,
+)
 
 CONFIG = "config.json"
 IMPORTED = "imported.json"
 _HISTORY = "history.jsonl"
 _LOCK = "run.lock"
+_LOG = logging.getLogger(__name__)
 
 
 class RunDirectory:
     """The files of one training run, apart from its checkpoints.
 
     Args:
-      path: created if missing.
+      path: created if missing; of a file system, or a URL.
 
     Raises:
       CheckpointError: it cannot be created or written.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: AnyPath) -> None:
+        self.path = as_path(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -40,9 +50,19 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Holds the directory; the kernel lets go of a dead process's lock.
 
+        Behind a URL nothing is held, since object stores have no locks that
+        end with a process: whoever starts the jobs sees to it that there is
+        one a directory.
+
         Raises:
           CheckpointError: another process is at work here.
         """
+        if isinstance(self.path, RemotePath):
+            _LOG.info(
+                "%s cannot be locked: start no second job on it.", self.path
+            )
+            yield
+            return
         with held(self.path / _LOCK, self.path, CheckpointError):
             yield
 
@@ -106,11 +126,9 @@ class RunDirectory:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file whole or not at all."""
-        partial = self.path / f"{name}.partial"
         text = json.dumps(content, indent=2, sort_keys=True) + "\n"
-        with _disk_errors(partial):
-            partial.write_text(text)
-            partial.replace(self.path / name)
+        with _disk_errors(self.path / name):
+            write_whole(self.path / name, text)
 
     def history(self) -> list[dict[str, Any]]:
         """All whole lines of the log, oldest first."""
@@ -132,22 +150,19 @@ class RunDirectory:
     def rewind_history(self, step: int) -> list[dict[str, Any]]:
         """Drops the lines after a step, which will be trained again."""
         kept = [line for line in self.history() if line["step"] <= step]
-        partial = self.path / f"{_HISTORY}.partial"
-        with _disk_errors(partial):
-            partial.write_text(
-                "".join(json.dumps(line) + "\n" for line in kept)
-            )
-            partial.replace(self.path / _HISTORY)
+        path = self.path / _HISTORY
+        with _disk_errors(path):
+            write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
         return kept
 
     def append_history(self, line: Mapping[str, Any]) -> None:
         """Adds one line to the log."""
         path = self.path / _HISTORY
-        with _disk_errors(path), path.open("a") as history:
-            history.write(json.dumps(line) + "\n")
+        with _disk_errors(path):
+            append_text(path, json.dumps(line) + "\n")
 
 
-def _json_object(path: Path) -> dict[str, Any]:
+def _json_object(path: Place) -> dict[str, Any]:
     found = json.loads(path.read_text())
     if not isinstance(found, dict):
         raise ValueError(f"expected an object, received {str(found)[:40]!r}")
@@ -212,7 +227,7 @@ def _is_at(path: Path, file: TextIO) -> bool:
 
 
 @contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def _disk_errors(path: Place) -> Iterator[None]:
     try:
         yield
     except OSError as error:

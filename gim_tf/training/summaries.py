@@ -15,12 +15,12 @@ the same tags, so that TensorBoard draws their curves over each other:
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from gim_tf.losses import Objective
+from gim_tf.paths import AnyPath, as_path
 from gim_tf.training import heldout
 
 CHANCE = "chance"
@@ -38,10 +38,10 @@ class ScalarWriter:
     """
 
     def __init__(
-        self, directory: str | Path, objectives: Mapping[str, Objective]
+        self, directory: AnyPath, objectives: Mapping[str, Objective]
     ) -> None:
         self._objectives = dict(objectives)
-        self._directory = Path(directory)
+        self._directory = as_path(directory)
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
         # Of several workers the one with the first module writes it.
         self._writes_chance = "module_1" in objectives

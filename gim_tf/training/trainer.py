@@ -38,6 +38,9 @@ class GIMTrainer:
         and update to one program, so that modules still run one after the
         other; weights differ by rounding.
 
+    Attributes:
+      num_replicas: that train together, in all processes.
+
     Raises:
       ValueError: not one optimizer a module.
     """
@@ -57,6 +60,9 @@ class GIMTrainer:
             )
         self.stack = stack
         self.optimizers = list(optimizers)
+        self.num_replicas = (
+            1 if strategy is None else strategy.num_replicas_in_sync
+        )
         for module, optimizer in zip(
             stack.gim_modules, self.optimizers, strict=True
         ):
@@ -75,13 +81,13 @@ class GIMTrainer:
             for module in stack.gim_modules
         ]
         step: Callable[..., Metrics] = self.train_step
+        advance: Callable[..., tuple[Metrics, tf.Tensor]] = self.advance
         if strategy is not None:
             step = functools.partial(self._step_on_replicas, strategy)
-        self.compiled_step = tf.function(
-            step, reduce_retracing=True, autograph=False
-        )
-        self.compiled_advance = tf.function(
-            self.advance, reduce_retracing=True, autograph=False
+            advance = functools.partial(self._advance_on_replicas, strategy)
+        self.compiled_step, self.compiled_advance = (
+            tf.function(function, reduce_retracing=True, autograph=False)
+            for function in (step, advance)
         )
 
     def train_step(
@@ -165,19 +171,33 @@ class GIMTrainer:
         labels: tf.Tensor,
         trained: tuple[bool, ...],
     ) -> Metrics:
-        """`train_step` by the replicas of this process, each on its part.
+        """`train_step` by the replicas of this process, each on its part."""
+        return self._advance_on_replicas(strategy, x, labels, trained)[0]
 
-        Metrics are means over all replicas, those of other processes too.
+    def _advance_on_replicas(
+        self,
+        strategy: tf.distribute.Strategy,
+        x: tf.Tensor,
+        labels: tf.Tensor,
+        trained: tuple[bool, ...],
+    ) -> tuple[Metrics, tf.Tensor]:
+        """`advance` by the replicas of this process, each on its part.
+
+        Metrics are means over all replicas, those of other processes too; the
+        maps of this process's replicas stand one after the other, in order.
         """
 
-        def step(x: tf.Tensor, labels: tf.Tensor) -> Metrics:
-            return replicas.mean(self.train_step(x, labels, trained))
+        def advance(
+            x: tf.Tensor, labels: tf.Tensor
+        ) -> tuple[Metrics, tf.Tensor]:
+            metrics, z = self.advance(x, labels, trained)
+            return replicas.mean(metrics), z
 
         parts = [replicas.parts(strategy, value) for value in (x, labels)]
-        metrics = strategy.run(step, args=tuple(parts))
-        return tf.nest.map_structure(
-            lambda value: strategy.experimental_local_results(value)[0], metrics
-        )
+        local = strategy.experimental_local_results
+        metrics, z = strategy.run(advance, args=tuple(parts))
+        first = tf.nest.map_structure(lambda value: local(value)[0], metrics)
+        return first, tf.concat(local(z), 0)
 
     def _update(
         self,

@@ -10,6 +10,7 @@ from gim_tf.config import DataConfig
 from gim_tf.data.records import Record, Rejected, WorkItem, check_label
 from gim_tf.data.sources.verify import UnreadableError, verified
 from gim_tf.errors import ConfigError, DataError
+from gim_tf.paths import Place, as_path, is_remote, local_path
 
 # Settings that not every source can follow.
 _NOT_FOR_ALL = ("resample", "downmix", "frame_labels", "train_share")
@@ -72,16 +73,32 @@ class Reader(abc.ABC):
 
     @property
     def path(self) -> Path:
-        """The file or folder that is read."""
+        """The file or folder that is read, of a file system.
+
+        Raises:
+          ConfigError: `data.path` is not set, or is a URL.
+          DataError: there is nothing.
+        """
+        if self.data.path and is_remote(self.data.path):
+            raise ConfigError(
+                f"Source {self.data.source!r} reads files of a file system, "
+                f"received {self.data.path}. Copy them to one, or mount the "
+                "store, and set data.path to that."
+            )
+        return local_path(self.place)
+
+    @property
+    def place(self) -> Place:
+        """The same where it may be a URL, too."""
         if not self.data.path:
             raise ConfigError(
                 f"Source {self.data.source!r} needs data.path, where there "
                 f"is: {self.layout}."
             )
-        path = Path(self.data.path)
-        if not path.exists():
-            raise DataError(f"{path} does not exist; check data.path.")
-        return path
+        place = as_path(self.data.path)
+        if not place.exists():
+            raise DataError(f"{place} does not exist; check data.path.")
+        return place
 
     def work(self, split: str) -> list[WorkItem]:
         """Cuts a split into pieces, in a fixed order.

@@ -14,6 +14,7 @@ from gim_tf.data.sources.base import Reader
 from gim_tf.data.sources.idx import IdxReader
 from gim_tf.data.sources.librispeech import LibriSpeechReader
 from gim_tf.errors import ConfigError
+from gim_tf.paths import Place
 
 _DATA = Path(__file__).resolve().parents[1]
 FOLDER = _DATA / "fashion_mnist"
@@ -24,7 +25,7 @@ class _Embedded(Reader):
     others: ClassVar[str]
 
     @property
-    def path(self) -> Path:
+    def place(self) -> Place:
         """The folder inside the package."""
         if self.data.path is not None:
             raise ConfigError(

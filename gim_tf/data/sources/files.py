@@ -11,28 +11,30 @@ from typing import BinaryIO, cast
 
 from gim_tf.data.sources.verify import UnreadableError
 from gim_tf.errors import DataError
+from gim_tf.paths import Place, in_order
 
 WHOLE_BYTES = 64 * 2**20
 END_BYTES = 64 * 2**10
 MAX_BYTES = 2**29  # above the raw size of the largest image that is accepted
 
 
-def is_gzip(path: Path) -> bool:
+def is_gzip(path: Place) -> bool:
     """Whether a file is gzip by its first bytes, whatever its name says."""
     with damage(path), path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
 
 
-def open_stream(path: Path) -> BinaryIO:
+def open_stream(path: Place) -> BinaryIO:
     """Opens a file for reading, through gzip if its content is gzip."""
     with damage(path):
         if is_gzip(path):
-            return cast(BinaryIO, gzip.open(path, "rb"))
+            inside = path if isinstance(path, Path) else path.open("rb")
+            return cast(BinaryIO, gzip.open(inside, "rb"))
         return path.open("rb")
 
 
 @contextlib.contextmanager
-def damage(path: Path) -> Iterator[None]:
+def damage(path: Place) -> Iterator[None]:
     """Turns what reading a damaged file raises into a one-line `DataError`."""
     try:
         yield
@@ -76,7 +78,7 @@ def read_example(path: Path) -> bytes:
         raise UnreadableError(f"not readable, {error.strerror}") from error
 
 
-def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
+def fingerprint_files(root: Place, files: Iterable[Place]) -> str:
     """Hash of a set of files, cheap for large ones.
 
     Covered always: paths relative to `root`, of a file elsewhere its name, and
@@ -87,12 +89,11 @@ def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
     """
     digest = hashlib.sha256()
     with damage(root):
-        ordered = sorted(files)
+        ordered = in_order(files)
         total = sum(path.stat().st_size for path in ordered)
         for path in ordered:
             stat = path.stat()
-            inside = path.is_relative_to(root)
-            name = path.relative_to(root).as_posix() if inside else path.name
+            name = _name_below(root, path)
             head = f"{name!r} {stat.st_size}".encode()
             digest.update(head)
             if total <= WHOLE_BYTES:
@@ -103,7 +104,15 @@ def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _sha256(path: Path) -> bytes:
+def _name_below(root: Place, path: Place) -> str:
+    if isinstance(root, Path) and isinstance(path, Path):
+        inside = path.is_relative_to(root)
+        return path.relative_to(root).as_posix() if inside else path.name
+    inside = str(path).startswith(f"{root}/")
+    return str(path).removeprefix(f"{root}/") if inside else path.name
+
+
+def _sha256(path: Place) -> bytes:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):
@@ -111,7 +120,7 @@ def _sha256(path: Path) -> bytes:
     return digest.digest()
 
 
-def _ends(path: Path, size: int) -> bytes:
+def _ends(path: Place, size: int) -> bytes:
     with path.open("rb") as file:
         head = file.read(END_BYTES)
         file.seek(max(0, size - END_BYTES))

@@ -40,7 +40,9 @@ class FolderReader(Reader):
     def fingerprint(self) -> str:
         """Hash of all files that are not hidden."""
         files = [Path(name) for name in visible_files(self.path)]
-        return fingerprint_files(self.path, filter(Path.is_file, files))
+        return fingerprint_files(
+            self.path, (file for file in files if file.is_file())
+        )
 
     def _splits(self) -> tuple[str, ...]:
         found = {

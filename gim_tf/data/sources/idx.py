@@ -7,7 +7,6 @@ dimensions, each dimension as int32, then the values.
 import math
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from gim_tf.data.sources.base import Found, Reader
 from gim_tf.data.sources.files import damage, fingerprint_files, open_stream
 from gim_tf.data.sources.verify import MAX_PIXELS, encode_pixels
 from gim_tf.errors import DataError
+from gim_tf.paths import Place
 
 PREFIXES = {"train": "train", "test": "t10k"}
 PIECE = 10_000
@@ -25,7 +25,7 @@ BLOCK_BYTES = 2**26
 
 
 class IdxReader(Reader):
-    """A folder with up to four IDX files, plain or gzip.
+    """A folder, perhaps behind a URL, with up to four IDX files, plain or gzip.
 
     `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same with
     `t10k` for the split "test"; each may end in `.gz`. Pixels are stored as
@@ -41,13 +41,16 @@ class IdxReader(Reader):
             for split in self._splits()
             for file in (self._images(split), self._labels(split))
         ]
-        return fingerprint_files(self.path, files)
+        return fingerprint_files(self.place, files)
 
     def _splits(self) -> tuple[str, ...]:
+        names = [path.name for path in self.place.iterdir()]
         return tuple(
             split
             for split, prefix in PREFIXES.items()
-            if any(self.path.glob(f"{prefix}-images-idx3-ubyte*"))
+            if any(
+                name.startswith(f"{prefix}-images-idx3-ubyte") for name in names
+            )
         )
 
     def _pieces(self, split: str) -> Iterator[WorkItem]:
@@ -74,17 +77,17 @@ class IdxReader(Reader):
     def _encoded(self, raw: np.ndarray) -> bytes:
         return encode_pixels(raw)
 
-    def _images(self, split: str) -> Path:
+    def _images(self, split: str) -> Place:
         return self._file(f"{PREFIXES[split]}-images-idx3-ubyte")
 
-    def _labels(self, split: str) -> Path:
+    def _labels(self, split: str) -> Place:
         return self._file(f"{PREFIXES[split]}-labels-idx1-ubyte")
 
-    def _file(self, name: str) -> Path:
+    def _file(self, name: str) -> Place:
         for candidate in (name, f"{name}.gz"):
-            if (self.path / candidate).is_file():
-                return self.path / candidate
-        raise DataError(f"Expected {name} or {name}.gz in {self.path}.")
+            if (self.place / candidate).is_file():
+                return self.place / candidate
+        raise DataError(f"Expected {name} or {name}.gz in {self.place}.")
 
 
 class Header(NamedTuple):
@@ -94,7 +97,7 @@ class Header(NamedTuple):
     size: int
 
 
-def read_header(file: BinaryIO, path: Path, rank: int) -> Header:
+def read_header(file: BinaryIO, path: Place, rank: int) -> Header:
     """Reads the header of a uint8 IDX file with `rank` dimensions."""
     size = 4 + 4 * rank
     start = file.read(size)
@@ -116,12 +119,12 @@ def read_header(file: BinaryIO, path: Path, rank: int) -> Header:
     return Header(shape, size)
 
 
-def _shape(path: Path, rank: int) -> tuple[int, ...]:
+def _shape(path: Place, rank: int) -> tuple[int, ...]:
     with damage(path), open_stream(path) as file:
         return read_header(file, path, rank).shape
 
 
-def _blocks(path: Path, rank: int, item: WorkItem) -> Iterator[np.ndarray]:
+def _blocks(path: Place, rank: int, item: WorkItem) -> Iterator[np.ndarray]:
     """Yields [<= BLOCK, ...] arrays of the item's range."""
     with damage(path), open_stream(path) as file:
         header = read_header(file, path, rank)

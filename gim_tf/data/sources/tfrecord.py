@@ -3,7 +3,7 @@
 import glob
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +17,7 @@ from gim_tf.data.sources.files import (
     open_stream,
 )
 from gim_tf.errors import DataError
+from gim_tf.paths import Place, as_path, in_order, matching
 
 BLOCK = 64
 
@@ -31,6 +32,8 @@ _SPLIT_WORDS = {
 class TFRecordReader(Reader):
     """One file, a pattern such as `data/part-*`, or a folder of files.
 
+    Each of them may be a URL.
+
     In a folder, files with "tfrecord" in their name are read. Each file is
     gzip or plain by its content. A file with the word train, test, unlabelled
     or unlabeled in its name is of that split, others are of "train".
@@ -44,18 +47,18 @@ class TFRecordReader(Reader):
     layout = "TFRecord files with features image, label and perhaps id"
 
     @property
-    def path(self) -> Path:
+    def place(self) -> Place:
         """The file or folder, or the folder part before a pattern."""
-        pattern = self.data.path or ""
-        if glob.has_magic(pattern) and not Path(pattern).exists():
-            parts = Path(pattern).parts
-            plain = [not glob.has_magic(part) for part in parts]
-            return Path(*parts[: plain.index(False)])
-        return super().path
+        if not self._is_pattern():
+            return super().place
+        place = as_path(self.data.path or "")
+        while glob.has_magic(str(place)) and place.parent != place:
+            place = place.parent
+        return place
 
     def fingerprint(self) -> str:
         """Hash of all files."""
-        root = self.path if self.path.is_dir() else self.path.parent
+        root = self.place if self.place.is_dir() else self.place.parent
         return fingerprint_files(root, self._files())
 
     def _splits(self) -> tuple[str, ...]:
@@ -68,7 +71,7 @@ class TFRecordReader(Reader):
                 yield WorkItem(split, str(path))
 
     def _examples(self, item: WorkItem) -> Iterator[Found]:
-        path = Path(item.path)
+        path = as_path(item.path)
         for index, serialized in enumerate(_records(path)):
             where = f"{path}, record {index}"
             features = _features(serialized, where)
@@ -82,25 +85,28 @@ class TFRecordReader(Reader):
             image = _only(features, "image", "bytes_list", where)
             yield Found(example_id, label, image)
 
-    def _files(self) -> list[Path]:
-        path = self.path
-        pattern = self.data.path or ""
-        if glob.has_magic(pattern) and not Path(pattern).exists():
-            files = [Path(name) for name in glob.glob(pattern, recursive=True)]
-        elif path.is_dir():
-            files = list(path.glob("*tfrecord*"))
+    def _files(self) -> list[Place]:
+        place = self.place
+        if self._is_pattern():
+            files = matching(self.data.path or "")
+        elif place.is_dir():
+            files = [p for p in place.iterdir() if "tfrecord" in p.name]
         else:
-            files = [path]
-        return sorted(file for file in files if file.is_file())
+            files = [place]
+        return in_order(file for file in files if file.is_file())
+
+    def _is_pattern(self) -> bool:
+        path = self.data.path or ""
+        return glob.has_magic(path) and not as_path(path).exists()
 
 
-def _split(path: Path) -> str:
+def _split(path: PurePath | Place) -> str:
     words = re.split(r"[^a-z]+", path.name.lower())
     found = [_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS]
     return found[0] if found else "train"
 
 
-def _records(path: Path) -> Iterator[bytes]:
+def _records(path: Place) -> Iterator[bytes]:
     """Yields serialized records; never skips a damaged one."""
     compression = "GZIP" if is_gzip(path) else ""
     if compression:
@@ -120,7 +126,7 @@ def _records(path: Path) -> Iterator[bytes]:
         raise DataError(f"{path} holds no records.")
 
 
-def _check_gzip(path: Path) -> None:
+def _check_gzip(path: Place) -> None:
     # TensorFlow reads no checksum at the end: a file cut there would pass.
     with damage(path), open_stream(path) as file:
         while file.read(2**20):

@@ -10,7 +10,8 @@ are the same bits (where the numbers of threads are the same).
 
 Löwe et al. (2019), section 2: "decoupled, asynchronous training".
 
-Files: `balance` divides modules among workers; `links` is the protocol
-between two neighbours, over a mailbox: `memory` between threads of a process,
-`remote` between processes and hosts; `worker` runs one part of a stack.
+Files: `division` gives workers modules and devices, by what `balance` has
+measured; `links` is the protocol between two neighbours, over a mailbox:
+`memory` between threads of a process, `remote` between processes and hosts;
+`worker` runs one part of a stack.
 """

@@ -213,8 +213,8 @@ class OrderedReceiver:
             wait.check(sign=seen)
 
 
-class OrderedSender:
-    """Waits for room, and goes back when the receiver does.
+class _ToAbove:
+    """A way to the next worker.
 
     Args:
       outbox: owned by the worker above.
@@ -234,7 +234,12 @@ class OrderedSender:
         self._patience = patience
         self._who = who
         self._is_done = is_done
-        self._generation: int | None = None
+
+
+class OrderedSender(_ToAbove):
+    """Waits for room, and goes back when the receiver does."""
+
+    _generation: int | None = None
 
     def send(self, number: int, z: tf.Tensor, labels: tf.Tensor) -> None:
         """See `Sender`."""
@@ -327,28 +332,13 @@ class FreeReceiver:
         self._recent.append(Batch(message.z, message.labels))
 
 
-class FreeSender:
+class FreeSender(_ToAbove):
     """Leaves out what finds no room, or nobody there.
 
-    Args:
-      outbox: owned by the worker above.
-      patience: with it, once this worker has finished.
-      who: it is.
-      is_done: whether it and all above it need nothing more.
+    It waits for the worker above only once this one has finished.
     """
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        patience: Patience,
-        who: str,
-        is_done: Callable[[], bool],
-    ) -> None:
-        self._outbox = outbox
-        self._patience = patience
-        self._who = who
-        self._is_done = is_done
-        self._not_before = 0.0
+    _not_before = 0.0
 
     def send(self, number: int, z: tf.Tensor, labels: tf.Tensor) -> None:
         """See `Sender`; raises nothing."""
