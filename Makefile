@@ -83,7 +83,7 @@ test-faults: setup ## all tests of docs/reliability.md, as one table: ONLY="T1 D
 	@$(BIN)/python tools/fault_table.py $(if $(ONLY),--only $(ONLY))
 
 fuzz: setup ## damaged files to every reader, and many examples of properties: SECONDS=60
-	@$(BIN)/python tools/fuzz.py --seconds $(SECONDS)
+	@$(BIN)/python tools/fuzz.py --seconds $(SECONDS) --seed $(SEED)
 	@$(BIN)/pytest -q tests/test_properties.py --hypothesis-profile=many
 
 soak: setup ## a small pipeline in a loop under random faults: MINUTES=20 [SEED=0]

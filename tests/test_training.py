@@ -2,10 +2,9 @@
 
 import json
 import logging
-import os
 import shutil
-import signal
-import time
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -203,6 +202,16 @@ def test_T4_the_state_file_of_tensorflow_decides_nothing(finished, content):
         weights(tiny, directory)
 
 
+def test_T4_a_log_that_is_cut_short_is_no_result(finished, tiny_records):
+    """All is trained: what the log has lost would be missed by nobody."""
+    tiny, directory, _ = finished
+    log = directory / "history.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(lines[:-1]) + lines[-1][:30])
+    with pytest.raises(CheckpointError, match=r"its log ends at step 2"):
+        pretrain(tiny, tiny_records, directory)
+
+
 def test_T5_other_settings_are_refused_by_key(finished, tiny_records):
     tiny, directory, _ = finished
     changed = config.resolve(tiny, ["training.learning_rate=0.5"])
@@ -231,19 +240,24 @@ def test_T6_a_second_run_in_one_directory_stops_at_once(
         pass
 
 
+HOLD = """
+import sys, time
+from gim_tf.training.run_directory import RunDirectory
+with RunDirectory(sys.argv[1]).locked():
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
 def test_T6_the_lock_of_a_killed_process_is_taken_over(tmp_path):
-    holding, held = os.pipe()
-    child = os.fork()
-    if not child:
-        with RunDirectory(tmp_path).locked():
-            os.write(held, b"x")
-            time.sleep(600)
-        os._exit(1)
-    os.read(holding, 1)
-    with pytest.raises(CheckpointError, match=f"in use by process {child}"):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE
+    )
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(CheckpointError, match=f"by process {holder.pid};"):
         RunDirectory(tmp_path).locked().__enter__()
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    holder.kill()
+    holder.communicate()
     assert (tmp_path / "run.lock").exists()
     with RunDirectory(tmp_path).locked():
         pass

@@ -24,7 +24,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "reliability.md"
+sys.path.insert(0, str(ROOT))  # run as a file, it sees its folder alone
+
+from tools.pages import write_block  # noqa: E402
+
 ROWS = ROOT / "docs" / "results" / "faults.json"
 SECURITY = "security"
 INJECTED = {
@@ -68,7 +71,6 @@ INJECTED = {
     "S7": "load at two concurrencies by REST and gRPC",
 }
 _NAME = re.compile(r"test_([TDPS]\d+|security)_")
-_MARKS = re.compile(r"(<!-- faults -->\n).*?(<!-- end -->)", re.DOTALL)
 _COUNTED = ("times", "lost", "passed", "failed", "skipped", "seconds")
 
 
@@ -87,12 +89,7 @@ def main() -> int:
     commit = _commit()
     rows.update({n: {**row, "commit": commit} for n, row in found.items()})
     ROWS.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
-    if PAGE.is_file():
-        page = _MARKS.sub(
-            lambda marks: f"{marks[1]}{table(rows)}\n{marks[2]}",
-            PAGE.read_text(),
-        )
-        PAGE.write_text(page)
+    write_block("faults", table(rows))
     print(table({number: row for number, row in rows.items() if row}))
     bad = [n for n, row in found.items() if row["failed"] or row["lost"]]
     if bad:

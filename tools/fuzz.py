@@ -46,6 +46,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", help="names of readers")
+    parser.add_argument(
+        "--page", action="store_true", help="write docs/reliability.md"
+    )
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -53,15 +56,22 @@ def main() -> int:
         fuzz(name, options.seconds, options.seed, Path(folder))
         return 0
     from tools.fuzz_readers import targets
+    from tools.pages import write_block
 
     names = options.only or list(targets())
-    print(f"{'reader':28}" + "".join(f"{o:>10}" for o in OUTCOMES), flush=True)
+    lines = [f"{'reader':28}" + "".join(f"{o:>10}" for o in OUTCOMES)]
+    print(lines[0], flush=True)
     total: Counter[str] = Counter()
     for name in names:
         counts = _in_process(name, options.seconds / len(names), options.seed)
         total.update(counts)
-        print(_row(name, counts), flush=True)
-    print(_row("all", total))
+        lines.append(_row(name, counts))
+        print(lines[-1], flush=True)
+    lines.append(_row("all", total))
+    print(lines[-1])
+    if options.page:
+        said = f"Seed {options.seed}, {options.seconds:g} s in all:\n\n"
+        write_block("fuzz", said + "\n".join(["```", *lines, "```"]))
     if total["findings"]:
         print(f"fuzz: what was found is in {FOUND}", file=sys.stderr)
     return 1 if total["findings"] else 0

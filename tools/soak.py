@@ -33,6 +33,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # run as a file, it sees its folder alone
 
+from tools.pages import write_block  # noqa: E402
 from tools.soak_faults import (  # noqa: E402
     FAULTS,
     Round,
@@ -122,6 +123,9 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--page", action="store_true", help="write docs/reliability.md"
+    )
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     counts: Counter[tuple[str, str]] = Counter()
@@ -165,14 +169,18 @@ def told(
     counts: Counter[tuple[str, str]], rounds: int, wrong: int, options: Any
 ) -> int:
     """Prints the summary; returns the exit code."""
-    print(f"\n{'fault':16}{'outcome':36}times")
+    lines = [f"{'fault':16}{'outcome':36}times"]
     for (name, outcome), times in sorted(counts.items()):
-        print(f"{name:16}{outcome:36}{times:5}")
-    print(
-        f"\nseed {options.seed}, {options.minutes:g} minutes: {rounds} rounds, "
+        lines.append(f"{name:16}{outcome:36}{times:5}")
+    said = (
+        f"Seed {options.seed}, {options.minutes:g} minutes: {rounds} rounds, "
         f"{sum(counts.values())} faults, {rounds - wrong} rounds equal to the "
         f"undisturbed run, {wrong} not."
     )
+    print("\n".join(["", *lines, "", said]))
+    if options.page:
+        block = "\n".join(["```", *lines, "```"])
+        write_block("soak", f"{said}\n\n{block}")
     return 1 if wrong else 0
 
 

@@ -207,7 +207,14 @@ def _check_work_left(
     start: int, settings: LoopSettings, run: RunDirectory
 ) -> None:
     end = schedules.total_steps(settings.phases)
-    if start > end or (start == end and not run.history()):
+    last = [line["step"] for line in run.history()[-1:]]
+    if start == end and last and last != [end]:
+        raise CheckpointError(
+            f"{run.path} is trained to step {end}, but its log ends at step "
+            f"{last[0]}: it is damaged. Bring history.jsonl back, or take an "
+            "earlier checkpoint."
+        )
+    if start > end or (start == end and not last):
         raise CheckpointError(
             f"The checkpoint is of step {start} and training.num_steps ends "
             f"at step {end}; raise it, or take an earlier checkpoint."
