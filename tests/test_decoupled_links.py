@@ -187,13 +187,17 @@ def test_nothing_waits_for_ever():
 
 def test_free_running_takes_the_newest_or_a_recent_one_again():
     box = MemoryMailbox(3)
-    batches = links.FreeReceiver(box, patience(), "Worker 1", keep=2)(1)
+    receiver = links.FreeReceiver(box, patience(), "Worker 1", keep=2)
+    batches = receiver(1)
     sender = links.FreeSender(box, patience(), "Worker 2", never)
     send_all(sender, range(1, 6))  # 4 and 5 find no room
     assert numbers(batches, 1) == [3]
     assert sorted(numbers(batches, 4)) == [2, 2, 3, 3]
     send_all(sender, (7,))
     assert numbers(batches, 1) == [7]
+    assert receiver.account == (
+        "2 new batches, 4 times a recent one again, 5 left out"
+    )
 
 
 def test_free_running_serves_on_after_its_own_end():

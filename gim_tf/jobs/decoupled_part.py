@@ -153,6 +153,8 @@ def run_worker(plan: Plan, task: int, built: worker.Worker) -> None:
         worker.run(built)
         plan.set_done(task)
         _LOG.info("%s is done.", plan.name(task))
+        if isinstance(built.receive, links.FreeReceiver):
+            _LOG.info("It had %s.", built.receive.account)
 
 
 def _settings(plan: Plan, task: int) -> LoopSettings:

@@ -297,22 +297,36 @@ class FreeReceiver:
         self._patience = patience
         self._who = who
         self._recent: deque[Batch] = deque(maxlen=keep)
+        self._new = self._again = 0
+        self._oldest = self._newest = 0  # numbers of batches
 
     def __call__(self, first: int) -> Iterator[Batch]:
         """See `Receiver`; the number is of no importance."""
         self._inbox.announce(Want(time.time_ns(), first))
         return self._batches()
 
+    @property
+    def account(self) -> str:
+        """What was given since this process began, in words."""
+        # Fewer where the worker below was killed and counts again.
+        sent = 1 + self._newest - self._oldest
+        return (
+            f"{self._new} new batches, {self._again} times a recent one again, "
+            f"{max(sent - self._new, 0)} left out"
+        )
+
     def _batches(self) -> Iterator[Batch]:
-        reused = 0
         while True:
             if self._drain():
+                self._new += 1
                 yield self._recent[-1]
             elif self._recent:
-                reused += 1
-                yield self._recent[reused % len(self._recent)]
+                self._again += 1
+                yield self._recent[self._again % len(self._recent)]
             else:
                 self._wait()
+                self._new += 1
+                yield self._recent[-1]
 
     def _drain(self) -> bool:
         """Whether there were new ones."""
@@ -329,6 +343,8 @@ class FreeReceiver:
         self._keep(message)
 
     def _keep(self, message: Message) -> None:
+        self._newest = message.want.number
+        self._oldest = self._oldest or self._newest
         self._recent.append(Batch(message.z, message.labels))
 
 
