@@ -18,7 +18,7 @@ from gim_tf.data.records import Record
 from gim_tf.errors import ConfigError
 from gim_tf.losses.negatives import SAMPLERS
 from gim_tf.stack import partition
-from gim_tf.training.decoupled.balance import divide
+from gim_tf.training.decoupled.division import divide
 from tests import reference
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
