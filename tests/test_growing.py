@@ -235,6 +235,7 @@ def test_other_limits_use_what_is_there_and_other_settings_do_not(
         grow(changed, copy, limits=ALWAYS)
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_the_command_grows_on_a_run_and_its_depths_are_runs(
     grown, pictures, tmp_path, capsys

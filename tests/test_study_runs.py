@@ -220,6 +220,7 @@ def test_controls_are_probed_once_a_seed(resumed):
     assert alone == shared
 
 
+@pytest.mark.slow
 def test_schedules_are_measured(resumed, pictures):
     held_out = ("--set", "training.heldout_examples=8")
     command = arguments(pictures, resumed, *held_out, study="iterative")

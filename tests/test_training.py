@@ -77,7 +77,10 @@ def test_monitors_equal_their_definitions():
     assert not monitors.is_collapsed(1.0)
 
 
-@pytest.mark.parametrize("schedule", ["simultaneous", "sequential"])
+@pytest.mark.parametrize(
+    "schedule",
+    ["simultaneous", pytest.param("sequential", marks=pytest.mark.slow)],
+)
 def test_a_run_in_two_parts_ends_like_one_in_one(
     tiny, tiny_records, tmp_path, schedule
 ):
