@@ -50,16 +50,18 @@ def main() -> None:
     options = _options()
     cores = sorted(os.sched_getaffinity(0))
     # Before TensorFlow makes its threads, which inherit it.
-    os.sched_setaffinity(0, {cores[options.core % len(cores)]})
+    os.sched_setaffinity(
+        0, cores[:1] if options.core is None else {options.core}
+    )
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         experiment, files = _prepared(options, directory)
-        if options.core:
+        if options.core is not None:
             _compute_for_ever(experiment, files)
         seconds = _module_seconds(experiment, files)
-        with _others_computing(options):
+        with _others_computing(options, cores[1 : options.workers]):
             beside = _module_seconds(experiment, files)
         os.sched_setaffinity(0, cores)
         division = divide(seconds, options.workers)
@@ -97,7 +99,9 @@ def _prepared(
 
 
 @contextlib.contextmanager
-def _others_computing(options: argparse.Namespace) -> Iterator[None]:
+def _others_computing(
+    options: argparse.Namespace, cores: Sequence[int]
+) -> Iterator[None]:
     """Keeps the other workers' cores at work on modules of their own."""
     words = ["--experiment", options.experiment]
     words += [word for one in options.set for word in ("--set", one)]
@@ -106,7 +110,7 @@ def _others_computing(options: argparse.Namespace) -> Iterator[None]:
             [sys.executable, __file__, *words, "--core", str(core)],
             stdout=subprocess.PIPE,
         )
-        for core in range(1, options.workers)
+        for core in cores
     ]
     try:
         for other in others:
@@ -134,7 +138,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=1, help="of A B B A")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--json", action="store_true", help="no table")
-    parser.add_argument("--core", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--core", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
