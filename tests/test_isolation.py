@@ -69,7 +69,7 @@ def experiment_and_grid(request, tiny, grid, tiny_sequence, sequence_grid):
 
 
 def test_T9_no_module_s_loss_reaches_another_module(
-    experiment_and_grid,
+    experiment_and_grid, injected
 ):
     experiment, x = experiment_and_grid
     labels = np.array([0, 1, -1])
@@ -83,9 +83,13 @@ def test_T9_no_module_s_loss_reaches_another_module(
             losses.append(output.loss)
             z = output.z
     variables = [m.trainable_variables for m in stack.gim_modules]
-    for k, loss in enumerate(losses):
-        for j, found in enumerate(tape.gradient(loss, variables)):
-            assert all((g is None) == (j != k) for g in found)
+    wrong = [
+        (k, j)
+        for k, loss in enumerate(losses)
+        for j, found in enumerate(tape.gradient(loss, variables))
+        if not all((g is None) == (j != k) for g in found)
+    ]
+    injected(len(losses) * (len(losses) - 1), wrong)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

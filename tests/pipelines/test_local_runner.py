@@ -144,14 +144,20 @@ def test_the_evaluator_agrees_with_the_probe(first):
         assert one["examples"] == 10
 
 
-def test_S6_what_was_probed_is_what_is_served(first):
+def test_S6_what_was_probed_is_what_is_served(first, injected):
     pushed = Path(first.summary["pushed_to"])
     by_name = {c.component: c for c in first.components}
     probed = Path(by_name["LinearProbe"].output("probed")) / "Format-Serving"
     files = [p.relative_to(probed) for p in probed.rglob("*") if p.is_file()]
     assert Path("manifest.json") in files
-    for file in files:
-        assert (pushed / file).read_bytes() == (probed / file).read_bytes()
+    injected(
+        len(files),
+        [
+            file
+            for file in files
+            if (pushed / file).read_bytes() != (probed / file).read_bytes()
+        ],
+    )
 
 
 def test_P1_a_second_run_is_cached(first, small):
@@ -358,10 +364,9 @@ def test_P4_a_truncated_metadata_store_is_named(first, small, tmp_path, kept):
     assert "\n" not in str(caught.value)
 
 
-def test_P8_no_secret_of_the_environment_is_stored(first):
-    for path in first.output_dir.rglob("*"):
-        if path.is_file():
-            assert SECRET.encode() not in path.read_bytes()
+def test_P8_no_secret_of_the_environment_is_stored(first, injected):
+    files = [p for p in first.output_dir.rglob("*") if p.is_file()]
+    injected(1, [p for p in files if SECRET.encode() in p.read_bytes()])
 
 
 def test_P2_a_run_killed_in_training_resumes(small, tmp_path):

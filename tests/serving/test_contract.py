@@ -390,7 +390,7 @@ def test_other_models_versions_and_paths_are_not_found(vision):
     assert vision.post(b"{}", suffix="").status_code in (400, 405)
 
 
-def test_S3_limits_of_bytes_and_examples_are_ours(vision):
+def test_S3_limits_of_bytes_and_examples_are_ours(vision, injected):
     if vision.kind != OURS:
         pytest.skip("TF Serving takes requests of any size")
     answer = vision.post(bytes(10_000_000))
@@ -405,6 +405,7 @@ def test_S3_limits_of_bytes_and_examples_are_ours(vision):
             client.predict({"image_bytes": files})
     answer = vision.predict(instances=[b64(b"")], output_filter=["module_1"])
     assert "REST has no output_filter" in answer.json()["error"]
+    injected(5, [])
 
 
 def test_grpc_names_the_version_and_the_signature_that_answered(vision):
