@@ -9,8 +9,9 @@ to their end. A round must end with the same bytes: every variable of the last
 checkpoint, the exported weights, and the numbers of the probes. After each
 fault the command must have ended as it says it does: with 0, with 2 and one
 line that names the reason, by the signal, or with 143 where it has saved.
-Faults and times come from the seed. As root the rounds lie on a file system of
-its own of 64 MB, so that it can be filled; else the size of files is limited.
+Faults and times come from the seed; every kind of fault comes before any comes
+again. As root the rounds lie on a file system of its own of 64 MB, so that it
+can be filled; else the size of files is limited.
 
 Prints a line a fault and a summary; ends with 1 if anything was lost. The
 directories of rounds that went wrong are kept in outputs/soak/.
@@ -35,7 +36,8 @@ sys.path.insert(0, str(ROOT))  # run as a file, it sees its folder alone
 
 from tools.pages import write_block  # noqa: E402
 from tools.soak_faults import (  # noqa: E402
-    FAULTS,
+    NOT_YET,
+    Deck,
     Round,
     SoakError,
     expect,
@@ -98,13 +100,17 @@ def calm(place: Path) -> tuple[dict[str, str], float]:
 
 
 def disturbed(
-    one: Round, expected: dict[str, str], counts: Counter[tuple[str, str]]
+    one: Round,
+    deck: Deck,
+    expected: dict[str, str],
+    counts: Counter[tuple[str, str]],
 ) -> list[str]:
     """Runs a round; returns the names of what is not as expected."""
-    weights = [weight for _, weight in FAULTS]
     for _ in range(one.random.randrange(1, 5)):
-        ((fault, _),) = one.random.choices(FAULTS, weights)
+        fault = deck.deal()
         outcome = fault(one)
+        if outcome.endswith(NOT_YET):
+            deck.take_back(fault)
         name = fault.__name__.removeprefix("fault_").replace("_", " ")
         counts[name, outcome] += 1
         print(f"  {name}: {outcome}", flush=True)
@@ -129,6 +135,7 @@ def main() -> int:
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     counts: Counter[tuple[str, str]] = Counter()
+    deck = Deck(random.Random(options.seed))
     rounds, wrong = 0, 0
     with tempfile.TemporaryDirectory(prefix="gim-soak-") as folder:
         expected, seconds = calm(Path(folder, "calm"))
@@ -143,7 +150,7 @@ def main() -> int:
             print(f"round {rounds}", flush=True)
             with disk(place):
                 one = Round(place, generator, seconds)
-                lost = attempt(one, expected, counts)
+                lost = attempt(one, deck, expected, counts)
                 if lost:
                     wrong += 1
                     kept = KEPT / f"seed {options.seed} round {rounds}"
@@ -153,11 +160,14 @@ def main() -> int:
 
 
 def attempt(
-    one: Round, expected: dict[str, str], counts: Counter[tuple[str, str]]
+    one: Round,
+    deck: Deck,
+    expected: dict[str, str],
+    counts: Counter[tuple[str, str]],
 ) -> list[str]:
     """As `disturbed`, and prints what went wrong."""
     try:
-        lost = disturbed(one, expected, counts)
+        lost = disturbed(one, deck, expected, counts)
     except (SoakError, subprocess.TimeoutExpired) as error:
         print(f"  WRONG: {error}", flush=True)
         return [str(error)]

@@ -1,4 +1,8 @@
-"""The faults of `tools/soak.py`, and the commands that they befall."""
+"""The faults of `tools/soak.py`, and the commands that they befall.
+
+A fault returns how it came out. Where there was nothing yet for it to befall
+it kills instead, and says so at the end of what it returns (`NOT_YET`).
+"""
 
 import contextlib
 import random
@@ -16,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+NOT_YET = " yet"
 PATIENCE = 900.0  # seconds for one command
 CLASSES = 10
 SETTINGS = (
@@ -199,7 +204,7 @@ def fault_checkpoint(one: Round) -> str:
     """The newest checkpoint's data or index damaged or gone."""
     step = newest(one.run)
     if not step:
-        return fault_kill(one) + ", no checkpoint yet"
+        return fault_kill(one) + ", no checkpoint" + NOT_YET
     files = sorted((one.run / "training").glob(f"ckpt-{step}.*"))
     path = one.random.choice(files)
     if one.random.random() < 0.2:
@@ -218,7 +223,7 @@ def fault_state_file(one: Round) -> str:
     """TensorFlow's state file, the log, or both in pieces."""
     folder = one.run / "training"
     if not folder.is_dir():
-        return fault_kill(one) + ", no run yet"
+        return fault_kill(one) + ", no run" + NOT_YET
     (folder / "checkpoint").write_bytes(one.random.randbytes(40))
     if (folder / "history.jsonl").is_file():
         damage(folder / "history.jsonl", one.random)
@@ -235,7 +240,7 @@ def fault_config(one: Round) -> str:
     """The recorded configuration damaged: refused until it is back."""
     path = one.run / "training" / "config.json"
     if not path.is_file():
-        return fault_kill(one) + ", no run yet"
+        return fault_kill(one) + ", no run" + NOT_YET
     before = path.read_bytes()
     path.write_bytes(before[: one.random.randrange(len(before) - 2)])
     ended = one.to_the_end("pretrain")
@@ -283,7 +288,7 @@ def fault_records(one: Round) -> str:
     """Records damaged: refused by name until they are made again."""
     shards = sorted((one.run / "records").glob("Split-train/*.gz"))
     if not shards:
-        return fault_kill(one) + ", no records yet"
+        return fault_kill(one) + ", no records" + NOT_YET
     damage(shards[0], one.random)
     ended = one.to_the_end("pretrain")
     expect(ended.is_refused, ended, "damaged records")
@@ -319,15 +324,39 @@ def fault_export(one: Round) -> str:
     return "refused"
 
 
-FAULTS: tuple[tuple[Callable[[Round], str], int], ...] = (
-    (fault_kill, 6),
-    (fault_terminate, 3),
-    (fault_checkpoint, 4),
-    (fault_full_disk, 4),
-    (fault_kill_probe, 2),
-    (fault_state_file, 2),
-    (fault_config, 1),
-    (fault_input, 2),
-    (fault_records, 2),
-    (fault_export, 1),
+Fault = Callable[[Round], str]
+FAULTS: tuple[Fault, ...] = (
+    fault_kill,
+    fault_kill,
+    fault_terminate,
+    fault_checkpoint,
+    fault_full_disk,
+    fault_kill_probe,
+    fault_state_file,
+    fault_config,
+    fault_input,
+    fault_records,
+    fault_export,
 )
+
+
+class Deck:
+    """Deals faults in a random order, each before any comes again.
+
+    Args:
+      generator: shuffles.
+    """
+
+    def __init__(self, generator: random.Random) -> None:
+        self._random = generator
+        self._left: list[Fault] = []
+
+    def deal(self) -> Fault:
+        """The next fault."""
+        if not self._left:
+            self._left = self._random.sample(FAULTS, len(FAULTS))
+        return self._left.pop()
+
+    def take_back(self, fault: Fault) -> None:
+        """One that had nothing to befall yet; it comes again later."""
+        self._left.insert(0, fault)
