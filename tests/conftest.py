@@ -85,6 +85,20 @@ def tiny_records(tmp_path):
     return write_noise_records(tmp_path / "records")
 
 
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """A folder of 60 noise pictures in ten classes."""
+    folder = tmp_path_factory.mktemp("noise") / "pictures"
+    generator = np.random.default_rng(0)
+    classes = experiments.get("fashion_mnist_gim").data.class_names
+    for index in range(60):
+        pixels = generator.integers(0, 256, (28, 28, 1), np.uint8)
+        below = folder / classes[index % 10]
+        below.mkdir(parents=True, exist_ok=True)
+        (below / f"{index}.png").write_bytes(png(pixels))
+    return folder
+
+
 def write_noise_records(directory):
     from gim_tf.data import records
     from gim_tf.data.shards import ShardWriter

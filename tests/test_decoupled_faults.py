@@ -1,7 +1,6 @@
 """Workers that are killed, stopped, or never come."""
 
 import os
-import re
 import signal
 import time
 
@@ -10,20 +9,24 @@ import pytest
 from gim_tf.errors import CheckpointError
 from gim_tf.jobs.supervising import free_addresses
 from gim_tf.training.run_directory import RunDirectory
-from tests.test_faults import (  # noqa: F401 - pictures is a fixture
+from tests.processes import (
+    PATIENCE,
     differing,
+    ended,
+    finish,
+    kill,
     newest,
-    pictures,
-    sha256_of_all_variables,
+    said,
     start,
+    steps_of,
+    wait_for,
 )
+from tests.saved_runs import newest as newest_of
 
 pytestmark = pytest.mark.faults
 
 # A history line every 4 steps says where a worker is between two checkpoints.
 STEPS = ("training.num_steps=160", "training.checkpoint_every=20")
-# Of a busy machine: an import of TensorFlow alone took 90 s on one.
-PATIENCE = 900
 
 
 def decoupled(*options):
@@ -34,34 +37,9 @@ def part(directory, first, last):
     return directory / "training" / "workers" / f"modules_{first}_{last}"
 
 
-def newest_of(folder):
-    found = folder.glob("ckpt-*.index")
-    return max((int(p.stem.split("-")[1]) for p in found), default=-1)
-
-
 def last_logged(folder):
     history = RunDirectory(folder).history() if folder.exists() else []
     return history[-1]["step"] if history else -1
-
-
-def said(errors):
-    """The error of the command; TensorFlow may write behind it."""
-    (found,) = re.findall("gim: error: (.*)", errors)
-    return found
-
-
-def finish(process):
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, errors
-    return errors
-
-
-def wait_for(process, condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.01)
 
 
 def wait_between_checkpoints(process, folder):
@@ -69,7 +47,7 @@ def wait_between_checkpoints(process, folder):
 
     With a dozen steps before the next one: time enough to kill it.
     """
-    wait_for(process, lambda: 0 < newest_of(folder) <= last_logged(folder) - 4)
+    wait_for(lambda: 0 < newest_of(folder) <= last_logged(folder) - 4, process)
 
 
 def owner(folder):
@@ -85,29 +63,39 @@ def kill_worker(folder):
 
 
 @pytest.fixture
-def whole(pictures, tmp_path):  # noqa: F811
+def whole(pictures, tmp_path):
     """The same experiment, trained by the simple loop."""
     finish(start(pictures, tmp_path / "whole", *STEPS))
     return tmp_path / "whole"
 
 
-def steps_of(directory):
-    history = RunDirectory(directory / "training").history()
-    return [line["step"] for line in history]
+MIRRORED = decoupled(
+    *("--workers", "2", "--strategy", "mirrored", "--devices", "2,2")
+)
 
 
-def test_T1_killed_workers_come_back_and_the_weights_are_the_same(
-    pictures,  # noqa: F811
-    tmp_path,
-    whole,
-    injected,
+@pytest.mark.parametrize(
+    ("verb", "last", "undisturbed"),
+    [
+        # The middle one: those above wait, those below do batches again.
+        (decoupled("--workers", "3"), 2, ("pretrain",)),
+        # On two devices each; the weights are not those of one device.
+        pytest.param(MIRRORED, 3, MIRRORED, marks=pytest.mark.slow),
+    ],
+    ids=["one_device", "two_devices"],
+)
+def test_T1_a_killed_worker_comes_back_and_the_weights_are_the_same(
+    pictures, tmp_path, injected, verb, last, undisturbed
 ):
-    """The middle one: those above wait, those below do batches again."""
-    run = tmp_path / "run"
-    process = start(pictures, run, *STEPS, verb=decoupled("--workers", "3"))
-    middle = part(run, 2, 2)
-    wait_between_checkpoints(process, middle)
-    kill_worker(middle)
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    finish(start(pictures, whole, *STEPS, verb=undisturbed))
+    process = start(pictures, run, *STEPS, verb=verb)
+    # A measurement decides which is the first module of a second of two.
+    folders = run / "training" / "workers"
+    wait_for(lambda: len(list(folders.glob(f"*_{last}"))) == 1, process)
+    (worker,) = folders.glob(f"*_{last}")
+    wait_between_checkpoints(process, worker)
+    kill_worker(worker)
     errors = finish(process)
     assert "was killed by signal 9" in errors
     assert "Going back to step" in errors
@@ -118,7 +106,7 @@ def test_T1_killed_workers_come_back_and_the_weights_are_the_same(
 
 @pytest.mark.slow
 def test_T2_a_run_of_workers_that_was_asked_to_end_goes_on(
-    pictures,  # noqa: F811
+    pictures,
     tmp_path,
     whole,
     injected,
@@ -128,11 +116,11 @@ def test_T2_a_run_of_workers_that_was_asked_to_end_goes_on(
     process = start(pictures, run, *STEPS, verb=verb)
     folders = run / "training" / "workers"
     wait_for(
-        process, lambda: any(newest_of(p) > 0 for p in folders.glob("*_3"))
+        lambda: any(newest_of(p) > 0 for p in folders.glob("*_3")), process
     )
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 143, errors
+    ((code, errors),) = ended(process)
+    assert code == 143, errors
     assert said(errors).startswith("Interrupted by signal 15")
     assert not (run / "training" / "pretrain.json").exists()
     errors = finish(start(pictures, run, *STEPS, verb=verb))
@@ -142,32 +130,8 @@ def test_T2_a_run_of_workers_that_was_asked_to_end_goes_on(
 
 
 @pytest.mark.slow
-def test_T1_a_killed_worker_with_two_devices_comes_back(
-    pictures,  # noqa: F811
-    tmp_path,
-    injected,
-):
-    """To the weights of the same run, undisturbed."""
-    mirrored = ("--strategy", "mirrored", "--devices", "2,2")
-    verb = decoupled("--workers", "2", *mirrored)
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    finish(start(pictures, whole, *STEPS, verb=verb))
-    process = start(pictures, run, *STEPS, verb=verb)
-    # The measurement decides which modules the second worker has.
-    folders = run / "training" / "workers"
-    wait_for(process, lambda: len(list(folders.glob("*_3"))) == 1)
-    (above,) = folders.glob("*_3")
-    wait_between_checkpoints(process, above)
-    kill_worker(above)
-    errors = finish(process)
-    assert "was killed by signal 9" in errors
-    assert "Going back to step" in errors
-    injected(1, differing(run, whole))
-
-
-@pytest.mark.slow
 def test_free_running_workers_go_on_without_one_that_was_killed(
-    pictures,  # noqa: F811
+    pictures,
     tmp_path,
 ):
     run = tmp_path / "run"
@@ -178,22 +142,22 @@ def test_free_running_workers_go_on_without_one_that_was_killed(
     )
     process = start(pictures, run, *more, verb=decoupled("--workers", "3"))
     first, last = part(run, 1, 1), part(run, 3, 3)
-    wait_for(process, lambda: newest_of(last) >= 10)
+    wait_for(lambda: newest_of(last) >= 10, process)
     killed = kill_worker(last)
     killed_at, then = newest_of(last), newest_of(first)
     # It takes seconds to come back: dozens of steps of the others.
-    wait_for(process, lambda: owner(last) not in (killed, ""))
+    wait_for(lambda: owner(last) not in (killed, ""), process)
     assert newest_of(first) > then
-    wait_for(process, lambda: newest_of(last) > killed_at)
+    wait_for(lambda: newest_of(last) > killed_at, process)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 143, errors
+    ((code, errors),) = ended(process)
+    assert code == 143, errors
     assert "was killed by signal 9" in errors
 
 
 @pytest.mark.slow
 def test_T2_workers_whose_command_was_killed_save_and_end(
-    pictures,  # noqa: F811
+    pictures,
     tmp_path,
 ):
     run = tmp_path / "run"
@@ -205,13 +169,9 @@ def test_T2_workers_whose_command_was_killed_save_and_end(
         verb=decoupled("--workers", "2"),
     )
     folders = run / "training" / "workers"
-    wait_for(
-        process,
-        lambda: len(list(folders.glob("*/history.jsonl"))) == 2,
-    )
+    wait_for(lambda: len(list(folders.glob("*/history.jsonl"))) == 2, process)
     parts = sorted(folders.glob("modules_*"))
-    process.kill()
-    process.communicate()
+    kill(process)
     deadline = time.monotonic() + PATIENCE
     for folder in parts:
         while True:
@@ -225,7 +185,7 @@ def test_T2_workers_whose_command_was_killed_save_and_end(
     assert any(newest_of(folder) % 500 for folder in parts)
 
 
-def in_cluster(pictures, run, task, addresses, timeout):  # noqa: F811
+def in_cluster(pictures, run, task, addresses, timeout):
     options = ("--cluster", addresses, "--task", str(task))
     verb = decoupled(*options, "--worker-timeout", str(timeout))
     return start(pictures, run, *STEPS, verb=verb)
@@ -233,7 +193,7 @@ def in_cluster(pictures, run, task, addresses, timeout):  # noqa: F811
 
 @pytest.mark.slow
 def test_a_lost_host_is_one_clear_error_and_the_run_goes_on_later(
-    pictures,  # noqa: F811
+    pictures,
     tmp_path,
     whole,
 ):
@@ -246,31 +206,27 @@ def test_a_lost_host_is_one_clear_error_and_the_run_goes_on_later(
     # The measurement decides which modules the second worker has.
     folders = run / "training" / "workers"
     wait_for(
-        first, lambda: any(newest_of(p) >= 10 for p in folders.glob("*_3"))
+        lambda: any(newest_of(p) >= 10 for p in folders.glob("*_3")), first
     )
-    second.kill()
-    second.communicate()
+    kill(second)
     first.send_signal(signal.SIGTERM)
-    _, errors = first.communicate(timeout=PATIENCE)
-    assert first.returncode == 143, errors
+    ((code, errors),) = ended(first)
+    assert code == 143, errors
     # Its host does not come back, and nobody waits for ever.
-    first = worker(0, 3)
-    _, errors = first.communicate(timeout=PATIENCE)
-    assert first.returncode == 4, errors
+    ((code, errors),) = ended(worker(0, 3))
+    assert code == 4, errors
     assert said(errors).startswith("Worker 2 of 2 ")
     assert "gave no sign for 3 s" in said(errors)
     assert "Traceback" not in errors
-    first, second = worker(0, PATIENCE), worker(1, PATIENCE)
-    finish(second)
-    finish(first)
-    assert sha256_of_all_variables(run) == sha256_of_all_variables(whole)
+    finish(worker(0, PATIENCE), worker(1, PATIENCE))
+    assert not differing(run, whole)
 
 
 @pytest.mark.slow
-def test_a_cluster_without_a_first_worker_says_so(pictures, tmp_path):  # noqa: F811
+def test_a_cluster_without_a_first_worker_says_so(pictures, tmp_path):
     process = in_cluster(
         pictures, tmp_path / "run", 1, ",".join(free_addresses(2)), timeout=2
     )
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 4, errors
+    ((code, errors),) = ended(process)
+    assert code == 4, errors
     assert "which the first worker writes" in said(errors)

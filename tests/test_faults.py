@@ -1,109 +1,30 @@
 """Kills, signals and full disks, injected into real processes."""
 
-import hashlib
 import json
 import random
 import signal
 import subprocess
-import sys
 import time
 
-import numpy as np
 import pytest
-import tensorflow as tf
 
 from gim_tf import build, cli, experiments
 from gim_tf import config as configuration
 from gim_tf.errors import CheckpointError, DataError
 from gim_tf.training.checkpoints import RunCheckpoints
 from gim_tf.training.run_directory import RunDirectory
-from tests.conftest import TINY, png
-
-pytestmark = pytest.mark.faults
-
-SETTINGS = (
-    *TINY,
-    "training.num_steps=40",
-    "training.checkpoint_every=3",
-    "training.log_every=4",
-    "data.source=folder",
-    "data.holdout=0.2",
+from tests.processes import (
+    differing,
+    ended,
+    finish,
+    kill,
+    newest,
+    start,
+    steps_of,
+    wait_beyond,
 )
 
-
-@pytest.fixture
-def pictures(tmp_path):
-    """A folder of 60 noise pictures in ten classes."""
-    generator = np.random.default_rng(0)
-    classes = experiments.get("fashion_mnist_gim").data.class_names
-    for index in range(60):
-        pixels = generator.integers(0, 256, (28, 28, 1), np.uint8)
-        folder = tmp_path / "pictures" / classes[index % 10]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{index}.png").write_bytes(png(pixels))
-    return tmp_path / "pictures"
-
-
-def start(pictures, directory, *more, verb=("pretrain",)):
-    """`gim pretrain`, or another verb, as a process of its own."""
-    settings = [w for s in (*SETTINGS, *more) for w in ("--set", s)]
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "gim_tf.cli", *verb),
-            *("--experiment", "fashion_mnist_gim"),
-            *("--output-dir", str(directory), "--data", str(pictures)),
-            *settings,
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def newest(directory):
-    found = (directory / "training").glob("ckpt-*.index")
-    return max((int(p.stem.split("-")[1]) for p in found), default=0)
-
-
-def wait_beyond(process, directory, step):
-    deadline = time.monotonic() + 300
-    while newest(directory) <= step:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline, "no new checkpoint in 300 s"
-        time.sleep(0.01)
-
-
-def variables(directory):
-    """Of the newest checkpoint: weights, optimizers, random state, step."""
-    reader = tf.train.load_checkpoint(
-        str(directory / "training" / f"ckpt-{newest(directory)}")
-    )
-    return {
-        name: reader.get_tensor(name).tobytes()
-        for name in sorted(reader.get_variable_to_shape_map())
-        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
-    }
-
-
-def differing(one, other):
-    """Names of the variables whose bytes are not the same in both runs."""
-    a, b = variables(one), variables(other)
-    assert a
-    return [name for name in a.keys() | b.keys() if a.get(name) != b.get(name)]
-
-
-def sha256_of_all_variables(directory):
-    digest = hashlib.sha256()
-    for name, content in variables(directory).items():
-        digest.update(name.encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def finish(process):
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
-    return errors
+pytestmark = pytest.mark.faults
 
 
 @pytest.mark.parametrize("schedule", ["simultaneous", "sequential"])
@@ -118,20 +39,14 @@ def test_T1_kill_minus_9_resume_is_bit_identical(
     kills = 3 if schedule == "simultaneous" else 1
     for _ in range(kills):
         process = start(pictures, killed, *more)
-        wait_beyond(process, killed, newest(killed))
+        wait_beyond(killed, newest(killed), process)
         time.sleep(generator.uniform(0.0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
+        kill(process)
     errors = finish(start(pictures, killed, *more))
     assert "Resuming after step" in errors
     assert newest(whole) == newest(killed)
     injected(kills, differing(whole, killed))
-    steps_of = [
-        [line["step"] for line in RunDirectory(d / "training").history()]
-        for d in (whole, killed)
-    ]
-    assert steps_of[0] == steps_of[1]
+    assert steps_of(killed) == steps_of(whole)
 
 
 def test_T1_growing_survives_kill_minus_9(pictures, tmp_path):
@@ -147,15 +62,12 @@ def test_T1_growing_survives_kill_minus_9(pictures, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(start(pictures, whole, *more, verb=verb))
     process = start(pictures, killed, *more, verb=verb)
-    wait_beyond(process, killed / "depth_2", 0)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stderr.close()
+    wait_beyond(killed / "depth_2", 0, process)
+    kill(process)
     finish(start(pictures, killed, *more, verb=verb))
     for depth in ("depth_1", "depth_2"):
         assert newest(whole / depth) == newest(killed / depth)
-        a, b = (sha256_of_all_variables(d / depth) for d in (whole, killed))
-        assert a == b
+        assert not differing(whole / depth, killed / depth)
     rows = [
         [
             {k: v for k, v in row.items() if k != "seconds"}
@@ -173,10 +85,10 @@ def test_T2_signals_save_and_end_with_their_code(
     pictures, tmp_path, number, code
 ):
     process = start(pictures, tmp_path / "run", "training.num_steps=5000")
-    wait_beyond(process, tmp_path / "run", 0)
+    wait_beyond(tmp_path / "run", 0, process)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == code
+    ((found, errors),) = ended(process)
+    assert found == code
     last = errors.strip().splitlines()[-1]
     assert last.startswith("gim: error: Interrupted by signal")
     assert f"after step {newest(tmp_path / 'run')}" in last
@@ -191,11 +103,10 @@ def test_T10_the_seed_decides_the_bytes(pictures, tmp_path):
             "training.num_steps=5",
             f"training.seed={seed}",
         )
-    for process in runs.values():
-        finish(process)
-    a, b, c = (sha256_of_all_variables(tmp_path / name) for name in runs)
-    assert a == b
-    assert a != c
+    finish(*runs.values())
+    a, b, c = (tmp_path / name for name in runs)
+    assert not differing(a, b)
+    assert differing(a, c)
 
 
 @pytest.fixture
@@ -245,9 +156,8 @@ def test_T7_a_full_disk_keeps_the_checkpoint_before(small_disk, tiny):
 def test_T7_a_full_disk_is_one_line_of_the_command(small_disk, pictures):
     disk, fill = small_disk
     fill()
-    process = start(pictures, disk / "run")
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 2
+    ((code, errors),) = ended(start(pictures, disk / "run"))
+    assert code == 2
     assert "Traceback" not in errors
     assert errors.strip().splitlines()[-1].startswith("gim: error: ")
 
@@ -261,19 +171,19 @@ def test_T7_summaries_on_a_full_disk_end_the_run(small_disk, pictures):
     (run / "tensorboard").symlink_to(disk / "tensorboard")
     more = ("training.num_steps=5000", "training.log_every=1")
     process = start(pictures, run, *more)
-    wait_beyond(process, run, 0)
+    wait_beyond(run, 0, process)
     fill()
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 2
+    ((code, errors),) = ended(process)
+    assert code == 2
     assert "Traceback" not in errors
     assert errors.strip().splitlines()[-1].startswith("gim: error: ")
     (disk / "filler").unlink()
     before = newest(run)
     process = start(pictures, run, *more)
-    wait_beyond(process, run, before)
+    wait_beyond(run, before, process)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 143
+    ((code, errors),) = ended(process)
+    assert code == 143
     assert "Resuming after step" in errors
 
 

@@ -7,12 +7,11 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 
 from gim_tf import config, experiments
 from gim_tf.cli import main
-from tests.conftest import TINY, png
+from tests.conftest import TINY
 
 pytestmark = pytest.mark.integration
 
@@ -25,20 +24,6 @@ SETTINGS = (
     "data.holdout=0.2",
 )
 SYSTEMS, SEEDS = ("gim", "gim_n_1"), (0, 1)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """A folder of 60 noise pictures in ten classes."""
-    folder = tmp_path_factory.mktemp("pictures")
-    generator = np.random.default_rng(0)
-    classes = experiments.get("fashion_mnist_gim").data.class_names
-    for index in range(60):
-        pixels = generator.integers(0, 256, (28, 28, 1), np.uint8)
-        place = folder / classes[index % 10]
-        place.mkdir(exist_ok=True)
-        (place / f"{index}.png").write_bytes(png(pixels))
-    return folder
 
 
 def arguments(pictures, directory, *more, study="ablations"):
