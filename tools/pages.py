@@ -6,7 +6,7 @@ from pathlib import Path
 PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 
 
-def write_block(name: str, text: str, page: Path = PAGE) -> None:
+def write_block(name: str, text: str) -> None:
     """Replaces what stands between `<!-- name -->` and `<!-- end -->`.
 
     Raises:
@@ -14,8 +14,8 @@ def write_block(name: str, text: str, page: Path = PAGE) -> None:
     """
     marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
     content, count = marks.subn(
-        lambda found: f"{found[1]}{text}\n{found[2]}", page.read_text()
+        lambda found: f"{found[1]}{text}\n{found[2]}", PAGE.read_text()
     )
     if count != 1:
-        raise ValueError(f"{page} has {count} blocks {name!r}, expected one.")
-    page.write_text(content)
+        raise ValueError(f"{PAGE} has {count} blocks {name!r}, expected one.")
+    PAGE.write_text(content)

@@ -109,19 +109,6 @@ def variants(experiment: Experiment) -> Iterator[Variant]:
         )
 
 
-def _family(name: str) -> str:
-    """The longest beginning of a name that has both to compare with."""
-    words, known = name.split("_"), set(experiments.names())
-    for count in range(len(words), 0, -1):
-        family = "_".join(words[:count])
-        if {f"{family}_supervised", f"{family}_cpc"} <= known:
-            return family
-    raise ConfigError(
-        f"{name!r} has no {words[0]}_supervised and {words[0]}_cpc to compare "
-        "with; expected a family with both, such as stl10_* or librispeech_*."
-    )
-
-
 def _like(experiment: Experiment, name: str) -> Experiment:
     """Another experiment with this one's blocks, views and training."""
     other = experiments.get(name)

@@ -5,8 +5,6 @@ normalisation and with biases everywhere, as in the authors' `resnet_encoder`.
 The list is cut into modules by `gim_tf.stack.partition`.
 """
 
-from collections.abc import Iterator
-
 import keras
 import tensorflow as tf
 
@@ -54,7 +52,8 @@ class PaddedConv2D(keras.layers.Conv2D):
             "strides": strides,
             "seed": seed,
         }
-        kernel_seed, bias_seed = _take(initializers.seeds(seed), 2)
+        seeds = initializers.seeds(seed)
+        kernel_seed, bias_seed = next(seeds), next(seeds)
         fan_in = in_channels * kernel_size**2
         conv_strides = 1 if kernel_size == 1 else strides  # see `call`
         super().__init__(
@@ -306,7 +305,3 @@ def _branch_sizes(
         (planes, planes, 3, strides),
         (planes, out, 1, 1),
     ]
-
-
-def _take(values: Iterator[int], count: int) -> list[int]:
-    return [next(values) for _ in range(count)]

@@ -8,13 +8,12 @@ import os
 import signal
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Sequence
 
-from gim_tf.errors import CheckpointError, GimError, InterruptedRunError
+from gim_tf.errors import GimError, InterruptedRunError
 from gim_tf.jobs import decoupled_part
-from gim_tf.jobs.decoupled_plan import Plan, read_plan
+from gim_tf.jobs.decoupled_plan import read_plan
 from gim_tf.jobs.supervising import ERROR, run_task
 from gim_tf.training.interrupts import Interrupts
 from gim_tf.training.run_directory import RunDirectory
@@ -31,15 +30,15 @@ def main(arguments: Sequence[str]) -> int:
     _log_as(number)
     with Interrupts() as interrupts:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-        (plan.part_dir(number) / ERROR).unlink(missing_ok=True)
+        run = RunDirectory(plan.part_dir(number))
+        (run.path / ERROR).unlink(missing_ok=True)
         decoupled_part.bind_to_cores(plan, number)
         try:
             decoupled_part.start_tensorflow(plan, number)
-            _wait_for_lock(plan, number)
+            run.wait_until_free(_LOCK_SECONDS)
             run_task(plan, number, addresses.split(","), interrupts)
         except GimError as error:
             if not isinstance(error, InterruptedRunError):
-                run = RunDirectory(plan.part_dir(number))
                 run.write_json(ERROR, {"message": str(error)})
             return error.exit_code
     return 0
@@ -62,18 +61,6 @@ def _end_with_parent() -> None:
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _wait_for_lock(plan: Plan, task: int) -> None:
-    until = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            with RunDirectory(plan.part_dir(task)).locked():
-                return
-        except CheckpointError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.5)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import logging
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -32,8 +31,6 @@ from gim_tf.training.interrupts import Interrupts
 from gim_tf.training.loop import LogLine
 from gim_tf.training.run_directory import RunDirectory
 from gim_tf.training.trainer import GIMTrainer
-
-_LOG = logging.getLogger(__name__)
 
 
 def pretrain(

@@ -11,7 +11,6 @@ from gim_tf.errors import ConfigError
 
 # Weights, gradients and Adam's two moments, of the parameters' own size.
 COPIES = 4
-_BYTES = ("output_bytes", "kept_bytes", "parameter_bytes")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,6 @@
 """The figures of a study, from its results; matplotlib is loaded here."""
 
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from gim_tf.inspection import study_plots
@@ -12,6 +10,7 @@ from gim_tf.inspection.tasks import SCORE, WORDS
 from gim_tf.studies.rows import CONTROLS, Results
 from gim_tf.studies.spread import Spread
 from gim_tf.studies.tables import error
+from gim_tf.training.run_directory import RunDirectory
 
 
 def systems(results: Results) -> bytes:
@@ -52,8 +51,8 @@ def losses(results: Results) -> bytes:
     for one in results.finished:
         title = one.run.system.title
         if title not in panels:
-            history = _history(one.run.directory)
-            panels[f"{title}"] = [
+            history = RunDirectory(one.run.directory / "training").history()
+            panels[title] = [
                 _trace(history, name) for name in history_modules(history)
             ]
     return study_plots.losses(panels)
@@ -82,11 +81,6 @@ FIGURES: Mapping[str, Callable[[Results], bytes]] = {
 
 def _point(name: str, found: Spread, *, control: bool = False) -> Point:
     return Point(name, 100 * found.mean, 100 * found.std, control)
-
-
-def _history(directory: Path) -> list[dict[str, Any]]:
-    path = directory / "training" / "history.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def _trace(history: list[dict[str, Any]], module: str) -> Trace:

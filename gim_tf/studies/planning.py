@@ -227,12 +227,8 @@ def _systems(request: Request) -> list[System]:
             )
     wanted = request.systems or names
     chosen = [system for system in fitting if system.name in wanted]
-    missing = [
-        system.experiment.format(dataset=request.chosen)
-        for system in chosen
-        if system.experiment.format(dataset=request.chosen)
-        not in experiments.names()
-    ]
+    wanted_names = [_name(system, request) for system in chosen]
+    missing = [n for n in wanted_names if n not in experiments.names()]
     if missing:
         there = [s.name for s in chosen if _name(s, request) not in missing]
         raise ConfigError(

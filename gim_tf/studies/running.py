@@ -250,7 +250,7 @@ def _of_run(run: Run, refused: dict[str, Failure], directory: Path) -> _Job:
     def before() -> None:
         if name in refused:
             raise CheckpointError(refused[name].line)
-        _wait_until_free(run.directory)
+        RunDirectory(run.directory).wait_until_free(_PATIENCE)
         ingesting.link(directory / "records" / name, run.directory / "records")
 
     first, second = run.commands().items()
@@ -284,16 +284,3 @@ def _of_bench(bench: Bench) -> _Job:
 
 def _last_json(said: str) -> str:
     return next(x for x in reversed(said.splitlines()) if x.startswith("{"))
-
-
-def _wait_until_free(directory: Path) -> None:
-    """Waits for the children of a study that was killed to have saved."""
-    end = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            with RunDirectory(directory).locked():
-                return
-        except CheckpointError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(_POLL)

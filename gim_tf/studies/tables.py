@@ -249,12 +249,8 @@ def markdown(table: Table) -> str:
 
 def error(results: Results, system: str, task: str, module: str) -> Spread:
     """1 - accuracy."""
-    return spread(
-        1.0 - row.value
-        for row in results.rows
-        if (row.system, row.metric, row.task, row.module)
-        == (system, SCORE, task, module)
-    )
+    found = results.over_seeds(system, SCORE, task=task, module=module)
+    return found._replace(mean=1.0 - found.mean)
 
 
 def _line(cells: Sequence[str]) -> str:

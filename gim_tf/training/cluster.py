@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from gim_tf.errors import ConfigError
 
@@ -87,12 +85,6 @@ def find_cluster(text: str | None) -> Cluster | None:
         ) from error
     _check(found)
     return found
-
-
-def tf_config(cluster: Cluster) -> Mapping[str, Any]:
-    """The content of TF_CONFIG that `parse_cluster` reads as this."""
-    task = {"type": cluster.job, "index": cluster.task}
-    return {"cluster": cluster.jobs, "task": task}
 
 
 def _check(cluster: Cluster) -> None:

@@ -4,6 +4,7 @@ import fcntl
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ CONFIG = "config.json"
 IMPORTED = "imported.json"
 _HISTORY = "history.jsonl"
 _LOCK = "run.lock"
+_POLL_SECONDS = 0.3
 _LOG = logging.getLogger(__name__)
 
 
@@ -65,6 +67,22 @@ class RunDirectory:
             return
         with held(self.path / _LOCK, self.path, CheckpointError):
             yield
+
+    def wait_until_free(self, seconds: float) -> None:
+        """Waits for a process that was told to end and is saving still.
+
+        Raises:
+          CheckpointError: it is at work here after so many seconds.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                with self.locked():
+                    return
+            except CheckpointError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(_POLL_SECONDS)
 
     def bind(
         self,
@@ -206,13 +224,19 @@ def _locked(path: Path, what: Path, error: type[GimError]) -> TextIO:
             ) from reason
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as reason:
+        except BlockingIOError as reason:
             lock.seek(0)
             owner = lock.read().strip() or "unknown"
             lock.close()
             raise error(
                 f"{what} is in use by process {owner}; wait for it, or "
                 "write elsewhere."
+            ) from reason
+        except OSError as reason:
+            lock.close()
+            raise error(
+                f"Cannot lock {path}: {reason.strerror}. Write on a file "
+                "system that has locks."
             ) from reason
         if _is_at(path, lock):
             return lock
