@@ -169,9 +169,9 @@ def train_on(
                 )
                 phases = _phases(settings, stopping)
             is_last = step == total_steps(phases)
-            logs = is_last or evaluated or step % settings.log_every == 0
-            if logs and replicas.is_chief:
-                on_log(_log_line(step, window, measure, batch, evaluated))
+            if is_last or evaluated or step % settings.log_every == 0:
+                if replicas.is_chief:
+                    on_log(_log_line(step, window, measure, batch, evaluated))
                 window = _Window(flow.batch_size)
             if flow.on_output is not None:
                 flow.on_output(step, z, batch.labels)
