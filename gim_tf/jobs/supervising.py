@@ -24,7 +24,7 @@ from gim_tf.errors import (
 from gim_tf.jobs import decoupled_part
 from gim_tf.jobs.decoupled_plan import Plan, read_plan
 from gim_tf.training.decoupled import remote
-from gim_tf.training.interrupts import Interrupts
+from gim_tf.training.interrupts import Interrupts, end_all
 
 _LOG = logging.getLogger(__name__)
 ERROR = "error.json"
@@ -134,7 +134,9 @@ def run_processes(plan: Plan, interrupts: Interrupts) -> None:
                 processes[task] = _start(plan, task, addresses)
             time.sleep(0.2)
     finally:
-        _end(processes)
+        end_all(processes, _GRACE_SECONDS)
+        for process in processes:
+            _close(process)
 
 
 def free_addresses(count: int) -> list[str]:
@@ -189,21 +191,6 @@ def _signal(code: int) -> int:
         return -code
     asked = (signal.SIGTERM, signal.SIGINT)
     return code - 128 if code - 128 in asked else 0
-
-
-def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Asks all that still run to save and end; kills those that do not."""
-    for process in processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-    until = time.monotonic() + _GRACE_SECONDS
-    for process in processes:
-        try:
-            process.wait(timeout=max(until - time.monotonic(), 0.1))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        _close(process)
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

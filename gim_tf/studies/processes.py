@@ -1,15 +1,19 @@
 """A child process that ends with its parent, and whose output is a file."""
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from gim_tf.training.interrupts import end_all
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _PATIENCE = 120.0  # seconds for a step to end and a checkpoint to be written
+_ERROR = "gim: error: "
 
 
 class Child:
@@ -23,6 +27,9 @@ class Child:
       log: file that both outputs are added to.
       environment: all of it.
       said: text on its standard input.
+
+    Attributes:
+      process: itself.
     """
 
     def __init__(
@@ -37,7 +44,7 @@ class Child:
         parent = os.getpid()
         with log.open("ab") as output:
             self._start = output.tell()
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 list(command),
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -46,13 +53,17 @@ class Child:
                 start_new_session=True,
                 preexec_fn=lambda: _end_with(parent),
             )
-        if self._process.stdin is not None:
-            self._process.stdin.write(said.encode())
-            self._process.stdin.close()
+        if self.process.stdin is not None:
+            # One that ended before it has read all says why by its code.
+            with (
+                contextlib.suppress(BrokenPipeError),
+                self.process.stdin as pipe,
+            ):
+                pipe.write(said.encode())
 
     def code(self) -> int | None:
         """Its exit code; None while it runs."""
-        return self._process.poll()
+        return self.process.poll()
 
     def said(self) -> str:
         """All that it has written so far."""
@@ -61,23 +72,20 @@ class Child:
             return log.read().decode(errors="replace")
 
     def last_line(self) -> str:
-        """The last line that it wrote, or how it ended without one."""
-        code = self._process.returncode
+        """Its error, else its last line, or how it ended without one."""
+        code = self.process.returncode
         if code is not None and code < 0:
             return f"killed by signal {-code} (9: out of memory?)"
         lines = [line for line in self.said().splitlines() if line.strip()]
+        # TensorFlow may write behind the error.
+        errors = [line for line in lines if line.startswith(_ERROR)]
+        lines = errors or lines
         return lines[-1] if lines else f"ended with code {code}"
 
-    def stop(self) -> None:
-        """Asks it to save and end, and waits."""
-        if self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+
+def stop(children: Iterable[Child]) -> None:
+    """Asks all to save and end, at once, and waits."""
+    end_all([child.process for child in children], _PATIENCE)
 
 
 def _end_with(parent: int) -> None:

@@ -4,17 +4,23 @@ A run is finished by its own `summary.json` alone, written last and of the
 very settings. One that fails does not stop the others.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gim_tf import config
-from gim_tf.errors import CheckpointError, InterruptedRunError
+from gim_tf.errors import (
+    BenchError,
+    CheckpointError,
+    GimError,
+    InterruptedRunError,
+)
 from gim_tf.studies import ingesting, resources
 from gim_tf.studies.planning import Bench, Run
-from gim_tf.studies.processes import Child
+from gim_tf.studies.processes import Child, stop
 from gim_tf.training.interrupts import Interrupts
 from gim_tf.training.run_directory import RunDirectory
 
@@ -95,8 +101,8 @@ class _Stage(NamedTuple):
       command: see `Child`.
       log: likewise.
       said: likewise.
-      before: called first; what it raises is a failure.
-      after: receives the child when it has ended well.
+      before: called first; a `GimError` or `OSError` is a failure.
+      after: receives the child when it has ended well; likewise.
     """
 
     name: str
@@ -137,14 +143,19 @@ class _Job:
             if code:
                 line = self.child.last_line()
                 return Failure(self.label, line, self.stage.log)
+        try:
+            return self._next(environment)
+        except (GimError, OSError) as error:
+            log = self.stage.log if self.stage else Path()
+            return Failure(self.label, str(error), log)
+
+    def _next(self, environment: dict[str, str]) -> bool | None:
+        if self.stage is not None and self.child is not None:
             self.stage.after(self.child)
         self.stage = next(self._stages, None)
         if self.stage is None:
             return None
-        try:
-            self.stage.before()
-        except (CheckpointError, OSError) as error:
-            return Failure(self.label, str(error), self.stage.log)
+        self.stage.before()
         self.child = Child(
             self.stage.command, self.stage.log, environment, self.stage.said
         )
@@ -196,9 +207,7 @@ class _Pool:
                     )
                 time.sleep(_POLL if active else 0.0)
         finally:
-            for job in active:
-                if job.child is not None:
-                    job.child.stop()
+            stop([job.child for job in active if job.child is not None])
 
     def _goes_on(self, job: _Job, counted: bool) -> bool:
         found = job.proceed(self._environment)
@@ -269,7 +278,7 @@ def _of_bench(bench: Bench) -> _Job:
     def keep(child: Child) -> None:
         content = {
             "settings": config.to_dict(bench.experiment),
-            **json.loads(_last_json(child.said())),
+            **_last_json(child.said()),
         }
         partial = bench.path.with_suffix(".partial")
         partial.write_text(json.dumps(content, indent=2) + "\n")
@@ -282,5 +291,9 @@ def _of_bench(bench: Bench) -> _Job:
     )
 
 
-def _last_json(said: str) -> str:
-    return next(x for x in reversed(said.splitlines()) if x.startswith("{"))
+def _last_json(said: str) -> dict[str, Any]:
+    for line in reversed(said.splitlines()):
+        with contextlib.suppress(ValueError):
+            if isinstance(found := json.loads(line), dict):
+                return found
+    raise BenchError("The measurement ended well, but wrote no result.")

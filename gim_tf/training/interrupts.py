@@ -1,7 +1,13 @@
-"""SIGTERM and SIGINT as a flag that the loop reads between two steps."""
+"""SIGTERM and SIGINT as a flag that the loop reads between two steps.
+
+And the other side of it: how processes that do so are asked to end.
+"""
 
 import signal
+import subprocess
 import threading
+import time
+from collections.abc import Sequence
 from types import FrameType, TracebackType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -47,3 +53,24 @@ class Interrupts:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._previous = {}
+
+
+def end_all(
+    processes: Sequence[subprocess.Popen[bytes]], seconds: float
+) -> None:
+    """Asks processes to save and end, all at once, and waits for them.
+
+    Args:
+      processes: some may have ended before.
+      seconds: for all of them; those that are still there then are killed.
+    """
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+    until = time.monotonic() + seconds
+    for process in processes:
+        try:
+            process.wait(timeout=max(until - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
