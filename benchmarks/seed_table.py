@@ -14,7 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
-from gim_tf.errors import DataError
+from gim_tf.errors import GimError
 from gim_tf.studies.seeds import over_seeds
 from gim_tf.studies.tables import markdown
 
@@ -27,7 +27,7 @@ def main() -> None:
     runs = [json.loads(path.read_text()) for path in options.summaries]
     try:
         found = over_seeds(runs)
-    except DataError as error:
+    except GimError as error:
         parser.error(str(error))
     for one in found:
         print(markdown(one.table))

@@ -151,6 +151,15 @@ def test_no_setting_of_all_runs_makes_two_systems_equal(tmp_path):
     undone = ("stack.objective.prediction_steps=2",)
     with pytest.raises(ConfigError, match="what system 'gim_k_1' is about"):
         plan_runs(request(tmp_path, overrides=undone))
+    # Nor one that has a system's setting in it.
+    asked = {"dataset": "flite", "systems": ("gim_no_bptt",)}
+    undone = ("stack.autoregressor=none", "stack.module_sizes=[1, 1, 1, 1, 1]")
+    with pytest.raises(ConfigError, match="system 'gim_no_bptt' is about"):
+        plan_runs(request(tmp_path, overrides=undone, **asked))
+    asked["systems"] = ("gim_no_autoregressor",)
+    undone = ("stack.autoregressor.kind=gru",)
+    with pytest.raises(ConfigError, match="'gim_no_autoregressor' is about"):
+        plan_runs(request(tmp_path, overrides=undone, **asked))
 
 
 @pytest.mark.parametrize(
@@ -367,6 +376,10 @@ def test_one_experiment_over_seeds(tmp_path):
     assert task.figures["controls"]["chance"].mean == pytest.approx(0.1)
     with pytest.raises(DataError, match="a seed a run"):
         seeds.over_seeds([found[0], found[0]])
+    longer = request(tmp_path, overrides=("training.num_steps=7",))
+    other = next(r for r in plan_runs(longer) if r.seed == 1)
+    with pytest.raises(DataError, match=r"received training\.num_steps=7"):
+        seeds.over_seeds([found[0], summary(other, [0.6])])
 
 
 def test_records_are_linked_once_and_again_when_they_changed(tmp_path):

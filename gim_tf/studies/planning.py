@@ -1,6 +1,7 @@
 """From a study to its runs: resolved experiments, commands and folders."""
 
 import dataclasses
+import itertools
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -205,11 +206,12 @@ def read_if_of(path: Path, experiment: Experiment) -> dict[str, Any] | None:
         recorded = config.from_dict(content["settings"])
     except (OSError, ValueError, KeyError, TypeError, GimError):
         return None
-    same = not config.overrides(_bare(experiment), _bare(recorded))
+    same = not config.overrides(bare(experiment), bare(recorded))
     return content if same else None
 
 
-def _bare(experiment: Experiment) -> Experiment:
+def bare(experiment: Experiment) -> Experiment:
+    """Without prose and thresholds, which change nothing of a run."""
     return dataclasses.replace(
         experiment, summary="", paper="", cost="", blessing=BlessingConfig()
     )
@@ -259,12 +261,13 @@ def _settings(request: Request, system: System, seed: int) -> tuple[str, ...]:
 
 def _check_untouched(system: System, overrides: Sequence[str]) -> None:
     """A setting of all runs must not undo what makes a system one."""
-    own = {_key(setting) for setting in system.overrides}
-    for setting in overrides:
-        if _key(setting) in own:
+    for own, setting in itertools.product(system.overrides, overrides):
+        # The same setting, or one inside of the other.
+        one, other = (f"{_key(text)}." for text in (own, setting))
+        if one.startswith(other) or other.startswith(one):
             raise ConfigError(
-                f"{_key(setting)} is what system {system.name!r} is about; "
-                f"leave {setting!r} out, or choose other --systems."
+                f"{_key(own)} is what system {system.name!r} is about; leave "
+                f"{setting!r} out, or choose other --systems."
             )
 
 

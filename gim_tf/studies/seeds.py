@@ -1,10 +1,14 @@
 """One experiment over seeds, module by module, from finished summaries."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gim_tf import config
+from gim_tf.config import Experiment
 from gim_tf.errors import DataError
 from gim_tf.inspection.tasks import GAIN, UNTRAINED, Task, tasks
+from gim_tf.studies.planning import bare
 from gim_tf.studies.spread import Spread, percent, spread
 from gim_tf.studies.tables import Table
 
@@ -30,7 +34,8 @@ def over_seeds(summaries: Sequence[Mapping[str, Any]]) -> list[OverSeeds]:
       summaries: the contents of the runs' summary.json.
 
     Raises:
-      DataError: other experiments, other data, or a seed twice.
+      DataError: other experiments, settings or data, or a seed twice.
+      ConfigError: settings that are none.
     """
     kinds = {
         (run["experiment"], run["data"]["fingerprint"]) for run in summaries
@@ -42,8 +47,26 @@ def over_seeds(summaries: Sequence[Mapping[str, Any]]) -> list[OverSeeds]:
             f"received {len(kinds)} kinds and {len(seeds)} seeds in "
             f"{len(summaries)} runs."
         )
+    first, *others = (_without_seed(run["settings"]) for run in summaries)
+    for other in others:
+        if differing := config.overrides(first, other):
+            raise DataError(
+                "Expected runs of the same settings but for their seeds, "
+                f"received {', '.join(differing)} in one of them; "
+                "`gim study` compares systems."
+            )
     by_task = zip(*(tasks(run) for run in summaries), strict=True)
     return [_of_task(same) for same in by_task]
+
+
+def _without_seed(settings: Mapping[str, Any]) -> Experiment:
+    """Nor the place of the data, whose content is compared."""
+    experiment = bare(config.from_dict(settings))
+    return dataclasses.replace(
+        experiment,
+        data=dataclasses.replace(experiment.data, path=None),
+        training=dataclasses.replace(experiment.training, seed=0),
+    )
 
 
 def _of_task(runs: Sequence[Task]) -> OverSeeds:
