@@ -154,6 +154,17 @@ def test_a_deadline_that_is_met_does_nothing():
     deadline.stop()
 
 
+def test_a_run_outlives_the_process_that_watches_its_deadline(caplog):
+    deadline = Deadline(60.0, "too late")
+    deadline._watch.kill()
+    deadline._watch.wait()
+    for _ in range(3):
+        deadline.extend()
+    deadline.stop()
+    (said,) = caplog.messages
+    assert "Nothing ends this process" in said
+
+
 def test_a_deadline_that_is_missed_kills_with_a_message():
     code = (
         "import time; from gim_tf.training.deadline import Deadline; "

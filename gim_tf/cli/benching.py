@@ -122,10 +122,6 @@ def depth(options: argparse.Namespace) -> None:
     print_bench(found, rows, only_json=options.json)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
-
-
 def _reply(line: str) -> None:
     print(line, flush=True)
 
@@ -240,7 +236,7 @@ def _add_depth(added: Any) -> None:
     )
     parser.add_argument(
         "--modules",
-        type=_numbers,
+        type=shared.numbers,
         default=(1, 2, 5, 10, 20),
         metavar="N,N,...",
         help="1,2,5,10,20 by default",

@@ -44,7 +44,7 @@ def add_neurons(added: Any) -> None:
     )
     parser.add_argument(
         "--neurons",
-        type=_numbers,
+        type=shared.numbers,
         default=(),
         metavar="N,N,...",
         help="these channels of every module instead, counted from 0",
@@ -127,7 +127,3 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path]:
             "give --model and --records."
         )
     return model, records
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))

@@ -18,6 +18,7 @@ from gim_tf.errors import (
     GimError,
     InterruptedRunError,
 )
+from gim_tf.paths import write_whole
 from gim_tf.studies import ingesting, resources
 from gim_tf.studies.planning import Bench, Run
 from gim_tf.studies.processes import Child, stop
@@ -280,9 +281,7 @@ def _of_bench(bench: Bench) -> _Job:
             "settings": config.to_dict(bench.experiment),
             **_last_json(child.said()),
         }
-        partial = bench.path.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-        partial.replace(bench.path)
+        write_whole(bench.path, json.dumps(content, indent=2) + "\n")
 
     log = bench.path.with_suffix(".log")
     return _Job(

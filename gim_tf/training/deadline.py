@@ -4,9 +4,12 @@ While it waits for a cluster to form, TensorFlow holds Python's lock and
 catches SIGTERM: no thread of the process can end it. Another process does.
 """
 
+import logging
 import os
 import subprocess
 import sys
+
+_LOG = logging.getLogger(__name__)
 
 # Reads a byte at each sign of life; ends when the pipe is closed.
 _WATCH = """
@@ -38,13 +41,21 @@ class Deadline:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for this process
+            bufsize=0,
         )
 
     def extend(self) -> None:
         """All is well: the time starts anew."""
-        if self._watch is not None and self._watch.stdin is not None:
+        if self._watch is None or self._watch.stdin is None:
+            return
+        try:
             self._watch.stdin.write(b".")
-            self._watch.stdin.flush()
+        except BrokenPipeError:
+            _LOG.warning(
+                "Nothing ends this process any more if it waits for the others "
+                "in vain: what would have is gone itself."
+            )
+            self.stop()
 
     def stop(self) -> None:
         """No limit any more."""
