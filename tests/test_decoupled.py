@@ -9,7 +9,8 @@ from gim_tf.data.corpus import read_corpus
 from gim_tf.data.input_pipeline import training_batches
 from gim_tf.data.records import count_records, record_files
 from gim_tf.errors import CheckpointError, ConfigError, TrainingError
-from gim_tf.jobs import Workers
+from gim_tf.jobs import Workers, decoupling
+from gim_tf.jobs.decoupled_plan import Plan
 from gim_tf.jobs.supervising import free_addresses
 from gim_tf.stack import part
 from gim_tf.training.checkpoints import RunCheckpoints
@@ -332,3 +333,17 @@ def test_a_mailbox_between_processes_is_bounded_and_forgets_nothing(dtype):
     assert inbox.take(0.2) is None
     assert to_it.put(messages[2], 5.0)
     assert inbox.take(1.0).want.number == 3
+
+
+def test_T4_a_worker_s_log_that_is_cut_short_is_no_result(tiny, tmp_path):
+    made = config.resolve(tiny, ["training.num_steps=4"])
+    plan = Plan(made, (), tmp_path, "", (1, 2), 1.0, 0, (1, 1))
+    for task in range(2):
+        run = RunDirectory(plan.part_dir(task))
+        for step in (2, 4):
+            run.append_history({"step": step})
+    assert [len(lines) for lines in decoupling._histories(plan)] == [2, 2]
+    run.rewind_history(2)
+    with pytest.raises(CheckpointError, match="its log ends at step 2"):
+        decoupling._histories(plan)
+    assert "modules_2_3" in str(run.path)

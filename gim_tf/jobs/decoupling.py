@@ -214,13 +214,27 @@ def _whole(plan: Plan, run: RunDirectory) -> dict[str, Any]:
             )
     RunCheckpoints(run.path, trainer).save(steps)
     log = RunLog(run, 0, stack, None, opening.loop_settings(experiment))
-    histories = [
-        RunDirectory(plan.part_dir(task)).history()
-        for task in range(plan.num_workers)
-    ]
-    for line in _merged(histories):
+    for line in _merged(_histories(plan)):
         log.record(line)
     return {**log.summary(), "workers": list(plan.sizes)}
+
+
+def _histories(plan: Plan) -> list[list[LogLine]]:
+    """The lines of each worker, all of which end at the last step."""
+    steps = plan.experiment.training.num_steps
+    found = []
+    for task in range(plan.num_workers):
+        directory = plan.part_dir(task)
+        lines = RunDirectory(directory).history()
+        end = lines[-1]["step"] if lines else 0
+        if end != steps:
+            raise CheckpointError(
+                f"{directory} is trained to step {steps}, but its log ends at "
+                f"step {end}: it is damaged. Bring history.jsonl back, or "
+                "train in another directory."
+            )
+        found.append(lines)
+    return found
 
 
 def _merged(histories: Sequence[Sequence[LogLine]]) -> list[LogLine]:
