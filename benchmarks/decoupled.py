@@ -152,9 +152,7 @@ def _trainer(
     experiment: Experiment, files: Sequence[str]
 ) -> tuple[GIMTrainer, Batch]:
     data = build.build_training_data(experiment, files, count_records(files))
-    stack = build.build_stack(
-        experiment, precision=experiment.training.precision
-    )
+    stack = build.build_training_stack(experiment)
     trainer = build.build_trainer(experiment, stack)
     return trainer, next(training_batches(data, 0))
 

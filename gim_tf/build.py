@@ -80,6 +80,16 @@ def build_stack(
     return stack
 
 
+def build_training_stack(
+    experiment: Experiment,
+    sampler: Callable[[int], NegativeSampler] | None = None,
+) -> GIMStack:
+    """`build_stack` in the precision that the experiment trains in."""
+    return build_stack(
+        experiment, sampler, precision=experiment.training.precision
+    )
+
+
 def build_preprocess(experiment: Experiment) -> Preprocess:
     """Decoding, evaluation view and grid of an experiment."""
     view, kind = _normalised(experiment), _views(experiment)

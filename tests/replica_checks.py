@@ -65,9 +65,7 @@ def experiment(name, *more):
 
 def trainer(made, replicas, sampler=None):
     with replicas.scope():
-        stack = build.build_stack(
-            made, sampler, precision=made.training.precision
-        )
+        stack = build.build_training_stack(made, sampler)
         return build.build_trainer(made, stack, replicas.strategy)
 
 
@@ -121,7 +119,7 @@ def trained_apart(made, replicas, data):
     As decoupled workers do it: on what the first gave for each batch.
     """
     with replicas.scope():
-        stack = build.build_stack(made, precision=made.training.precision)
+        stack = build.build_training_stack(made)
         modules = [
             build.build_trainer(made, part(stack, n, n), replicas.strategy)
             for n in (1, 2)

@@ -108,9 +108,7 @@ def _loop(
         experiment.training, schedule="simultaneous", num_steps=2 * steps
     )
     experiment = dataclasses.replace(experiment, training=training)
-    stack = build.build_stack(
-        experiment, precision=experiment.training.precision
-    )
+    stack = build.build_training_stack(experiment)
     trainer = build.build_trainer(experiment, stack)
     lines: list[LogLine] = []
     train(

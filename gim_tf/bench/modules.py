@@ -43,9 +43,7 @@ def measure(
         threads, in_turn=experiment.training.operations_in_turn
     )
     experiment, (x, labels) = first_batch(experiment)
-    stack = build.build_stack(
-        experiment, precision=experiment.training.precision
-    )
+    stack = build.build_training_stack(experiment)
     optimizers = build.build_trainer(experiment, stack).optimizers
     modules = []
     for name, module, optimizer in zip(

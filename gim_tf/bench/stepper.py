@@ -50,9 +50,7 @@ class Stepper:
         if plan.experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
         experiment, batch = first_batch(plan.experiment)
-        self.stack = build.build_stack(
-            experiment, precision=experiment.training.precision
-        )
+        self.stack = build.build_training_stack(experiment)
         trainer = build.build_trainer(experiment, self.stack)
         self._calls: list[tuple[Any, tuple[Any, ...]]]
         if plan.loss == "summed":

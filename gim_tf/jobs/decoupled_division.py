@@ -142,7 +142,7 @@ def _divided(
 def _module_seconds(experiment: Experiment, data: TrainingData) -> list[float]:
     trainer = build.build_trainer(
         experiment,
-        build.build_stack(experiment, precision=experiment.training.precision),
+        build.build_training_stack(experiment),
     )
     return balance.module_seconds(trainer, next(training_batches(data, 0)))
 

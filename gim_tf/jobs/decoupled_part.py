@@ -92,9 +92,7 @@ def build_trainer(plan: Plan, task: int) -> GIMTrainer:
     replicas = make_replicas(experiment.training.strategy)
     check_division(experiment, replicas)
     with replicas.scope():
-        stack = build.build_stack(
-            experiment, precision=experiment.training.precision
-        )
+        stack = build.build_training_stack(experiment)
         return build.build_trainer(
             experiment, part(stack, *plan.modules(task)), replicas.strategy
         )

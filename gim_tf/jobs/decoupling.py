@@ -194,9 +194,7 @@ def _devices() -> list[str]:
 def _whole(plan: Plan, run: RunDirectory) -> dict[str, Any]:
     """Makes one checkpoint and one history of those of the workers."""
     experiment = plan.experiment
-    stack = build.build_stack(
-        experiment, precision=experiment.training.precision
-    )
+    stack = build.build_training_stack(experiment)
     trainer = build.build_trainer(experiment, stack)
     steps = experiment.training.num_steps
     for task in range(plan.num_workers):

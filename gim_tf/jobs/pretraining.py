@@ -103,9 +103,7 @@ def pretrain(
             experiment, files, records.count_records(files)
         )._replace(part=replicas.worker, num_parts=replicas.num_workers)
         with replicas.scope():
-            stack = build.build_stack(
-                experiment, precision=experiment.training.precision
-            )
+            stack = build.build_training_stack(experiment)
         origin = _start_as(stack, below) if below is not None else {}
         settings = {
             **({"replicas": replicas.count} if replicas.count > 1 else {}),
