@@ -29,7 +29,7 @@ from gim_tf.paths import (
 )
 from gim_tf.training.run_directory import RunDirectory
 from tests.conftest import png
-from tests.source_files import idx, open_, read
+from tests.source_files import idx, open_, put, read
 
 
 @pytest.fixture
@@ -117,11 +117,6 @@ def test_a_folder_replaces_another_whole(remote, tmp_path):
     upload(tmp_path, remote / "target")
     assert files_below(remote / "target") == files_below(tmp_path)
     assert (remote / "target" / "new" / "x").read_bytes() == b"new"
-
-
-def put(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
 
 
 def test_what_stood_there_stays_if_writing_fails(remote):

@@ -15,6 +15,7 @@ from gim_tf import config
 from gim_tf.errors import CheckpointError, ConfigError
 from gim_tf.training.run_directory import RunDirectory
 from pipelines.job_environment import job_places
+from tests.saved_runs import newest
 
 CUSTOM = {"run_dir": "usual/run", "tensorboard_dir": "usual/logs"}
 ROOT = Path(__file__).parents[2]
@@ -121,10 +122,6 @@ def copy_of(remote, target):
     return target
 
 
-def newest(directory):
-    return max(int(p.stem[5:]) for p in directory.glob("ckpt-*.index"))
-
-
 @pytest.mark.faults
 def test_a_preempted_job_saves_and_goes_on(tiny_records, tiny, tmp_path):
     """SIGTERM, as a machine is taken away; then the job is started again."""
@@ -148,7 +145,7 @@ def test_a_preempted_job_saves_and_goes_on(tiny_records, tiny, tmp_path):
     directory = tmp_path / "job/checkpoints"
     first = start()
     deadline = time.monotonic() + 300
-    while not list(directory.glob("ckpt-*.index")):
+    while not newest(directory):
         assert first.poll() is None, first.stderr.read()
         assert time.monotonic() < deadline, "no checkpoint in 300 s"
         time.sleep(0.01)
