@@ -11,7 +11,7 @@ from gim_tf.inspection.study_plots import Point, Trace
 from gim_tf.inspection.tasks import SCORE, WORDS
 from gim_tf.studies.rows import CONTROLS, Results
 from gim_tf.studies.spread import Spread
-from gim_tf.studies.tables import error
+from gim_tf.studies.tables import error, untrained_errors
 
 
 def systems(results: Results) -> bytes:
@@ -33,16 +33,20 @@ def systems(results: Results) -> bytes:
 
 def by_depth(results: Results) -> bytes:
     """Error of a linear classifier on each module, all systems in one plot."""
-    panels = {
-        WORDS[task].title: {
+    panels = {}
+    for task in results.tasks:
+        curves = {
             system.title: [
                 _point(module, error(results, system.name, task, module))
                 for module in results.modules(system.name, task)
             ]
             for system in results.systems
         }
-        for task in results.tasks
-    }
+        before = untrained_errors(results, task)
+        if before:
+            title = CONTROLS["untrained"]
+            curves[title] = [_point("", one, control=True) for one in before]
+        panels[WORDS[task].title] = curves
     return study_plots.by_depth(panels, "test error, %")
 
 
