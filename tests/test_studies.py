@@ -50,7 +50,11 @@ def summary(run, accuracies, *, controls=None, losses=(1.0, 2.0, 3.0)):
             "seconds": 10.0 + run.seed,
             "steps": run.steps,
             "modules": {
-                f"module_{i}": {"loss": loss, "heldout_loss": loss + run.seed}
+                f"module_{i}": {
+                    "loss": loss + 9.0,
+                    "seen_loss": loss,
+                    "heldout_loss": loss + run.seed,
+                }
                 for i, loss in enumerate(losses, 1)
             },
         },
@@ -73,7 +77,10 @@ def finish(run, *arguments, **options):
     training = run.directory / "training"
     training.mkdir(exist_ok=True)
     lines = [
-        {"step": step, "module_1": {"loss": 2.0 / step, "heldout_loss": 1.0}}
+        {
+            "step": step,
+            "module_1": {"seen_loss": 2.0 / step, "heldout_loss": 1.0},
+        }
         for step in (2, 4)
     ]
     (training / "history.jsonl").write_text(

@@ -51,7 +51,7 @@ def by_depth(results: Results) -> bytes:
 
 
 def losses(results: Results) -> bytes:
-    """Losses over training, of the first seed of each system."""
+    """Evaluated losses over training, of the first seed of each system."""
     panels = {}
     for one in results.finished:
         title = one.run.system.title
@@ -96,6 +96,6 @@ def _history(directory: Path) -> list[dict[str, Any]]:
 def _trace(history: list[dict[str, Any]], module: str) -> Trace:
     return Trace(
         module,
-        *curve(history, module, "loss"),
+        *curve(history, module, "seen_loss"),
         *curve(history, module, "heldout_loss"),
     )

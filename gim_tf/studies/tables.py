@@ -156,21 +156,21 @@ def schedules(results: Results) -> Table:
 
 
 def losses(results: Results) -> Table:
-    """Local loss in training and on held-out data, module by module."""
+    """Local loss on data trained on and held out, module by module."""
     task = next(iter(results.tasks), "")
     rows = []
     for system in results.systems:
         for module in results.modules(system.name, task):
-            train, held_out = (
+            seen, held_out = (
                 results.over_seeds(system.name, metric, module=module)
-                for metric in ("loss", "heldout_loss")
+                for metric in ("seen_loss", "heldout_loss")
             )
             gaps = _differences(results, system.name, module)
             rows.append(
                 [
                     system.title,
                     module_title(module),
-                    text(train, 3),
+                    text(seen, 3),
                     text(held_out, 3),
                     text(gaps, 3),
                     percent(
@@ -185,14 +185,15 @@ def losses(results: Results) -> Table:
         [
             "schedule",
             "module",
-            "training loss, nats",
+            "loss on examples trained on, nats",
             "held-out loss, nats",
-            "held-out - training",
+            "held-out - trained on",
             f"{WORDS[task].title.lower() if task else 'probe'}, %",
         ],
         rows,
-        f"{_SPREAD} A module that overfits has a held-out loss above its "
-        "training loss.",
+        f"{_SPREAD} Both losses are of the last weights, on as many examples, "
+        "with views and negatives that never change: a module that overfits "
+        "has a held-out loss above that of examples that it was trained on.",
     )
 
 
@@ -331,7 +332,7 @@ def _cell(paper: Mapping[str, Quoted], task: str) -> str:
 
 
 def _differences(results: Results, system: str, module: str) -> Spread:
-    """Held-out minus training loss, seed by seed."""
+    """Held-out loss minus that of examples trained on, seed by seed."""
 
     def by_seed(metric: str) -> dict[int | None, float]:
         return {
@@ -341,9 +342,9 @@ def _differences(results: Results, system: str, module: str) -> Spread:
             == (system, metric, "", module)
         }
 
-    train, held_out = by_seed("loss"), by_seed("heldout_loss")
-    seeds = held_out.keys() & train.keys()
-    return spread(held_out[seed] - train[seed] for seed in seeds)
+    seen, held_out = by_seed("seen_loss"), by_seed("heldout_loss")
+    seeds = held_out.keys() & seen.keys()
+    return spread(held_out[seed] - seen[seed] for seed in seeds)
 
 
 def _experiment(results: Results, system: str) -> Experiment:
