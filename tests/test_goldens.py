@@ -95,6 +95,20 @@ def test_a_golden_that_is_off_is_not_met(measured, name, factor):
     assert not compare(*one._replace(ours=empty, golden=empty)).passed
 
 
+def test_a_trained_replay_restarts_as_a_new_one():
+    trained, new = Replay(case(SMALL, CPC)), Replay(case(SMALL, CPC))
+    before, first = new.weights(), list(trained.train())
+    for replay in (trained, new):
+        replay.restart(noise=1)
+    shaken = new.weights()
+    assert any(np.any(before[name] != shaken[name]) for name in before)
+    losses = [list(replay.train()) for replay in (trained, new)]
+    np.testing.assert_array_equal(*losses)
+    np.testing.assert_allclose(losses[0], first, rtol=1e-4)
+    for name, one in trained.weights().items():
+        np.testing.assert_array_equal(one, new.weights()[name])
+
+
 def test_another_order_of_the_negatives_is_not_met(tmp_path):
     def change(arrays):
         one, other = "rand/step0/module0/perm1", "rand/step0/module0/perm2"

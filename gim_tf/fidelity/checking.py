@@ -114,10 +114,11 @@ def check_case(case: Case) -> CaseResult:
     What cannot be computed or holds nothing to compare is a failure.
     """
     try:
-        measured = list(measure(Replay(case)))
+        replay = Replay(case)
+        measured = list(measure(replay))
         found = _compared(measured)
         if any(1.0 < c.excess <= _limit(c) for c in found):
-            found = _judged_by_noise(case, measured, found)
+            found = _judged_by_noise(replay, measured, found)
     except _BROKEN as error:
         lines = str(error).splitlines() or [""]
         return CaseResult(case.name, [], f"{type(error).__name__}: {lines[0]}")
@@ -149,13 +150,14 @@ def _compared(measured: Iterable[Measured]) -> list[Comparison]:
 
 
 def _judged_by_noise(
-    case: Case, measured: list[Measured], found: list[Comparison]
+    replay: Replay, measured: list[Measured], found: list[Comparison]
 ) -> list[Comparison]:
     """The comparisons, each with what float32 itself leaves open."""
     noise: dict[str, float] = defaultdict(float)
     shared: dict[str, float] = defaultdict(float)
     for seed in range(NOISE_RUNS):
-        shaken = {one.name: one.ours for one in measure(Replay(case, seed))}
+        replay.restart(seed)
+        shaken = {one.name: one.ours for one in measure(replay)}
         moved = (
             one._replace(ours=shaken[one.name], golden=one.ours)
             for one in measured

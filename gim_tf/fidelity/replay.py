@@ -24,16 +24,14 @@ class Replay:
     Everything runs as graphs, the training step through `GIMTrainer`.
 
     Args:
-      case: read once; the stack then trains away from it.
-      noise: seed of a relative change of every weight by at most 2^-24, half
-        a unit in its last place: what rounding may do; None: no change.
+      case: the stack trains away from it, until `restart`.
 
     Raises:
       GoldenError: the case is none that our experiments describe.
       WeightsError: its arrays are not those of the network.
     """
 
-    def __init__(self, case: Case, noise: int | None = None) -> None:
+    def __init__(self, case: Case) -> None:
         self.case = case
         experiment = experiment_of(case)
         self.stack = build.build_stack(experiment, RecordedNegatives)
@@ -42,23 +40,41 @@ class Replay:
             entry.name: entry for entry in entries(self.stack)
         }
         from_authors(self.stack, self._initial())
-        if noise is not None:
-            self._shake(np.random.default_rng(noise))
+        variables = list(self.stack.trainable_variables)
+        for optimizer in self.trainer.optimizers:
+            variables += optimizer.variables
+        self._at_first = [(one, one.numpy()) for one in variables]
         self._to_grid = build.build_to_grid(experiment)
         objective = experiment.stack.objective
         self._kind = getattr(objective, "negatives", "uniform")
-        self._shapes: list[tf.TensorShape] = []
+        self._shapes: list[tuple[int, ...]] = []
         self._trained = [
             module
             for index, module in enumerate(self.stack.gim_modules)
             if self._is_trained(index)
         ]
+        self._forward_step = tf.function(self._forward_graph, autograph=False)
+        self._gradients_step = tf.function(
+            self._gradients_graph, autograph=False
+        )
         self._train_step = tf.function(self._train_graph, autograph=False)
+
+    def restart(self, noise: int) -> None:
+        """Back to the case's weights, changed as rounding may change them.
+
+        Args:
+          noise: seed of a relative change of every weight by at most 2^-24,
+            half a unit in its last place.
+        """
+        for variable, value in self._at_first:
+            variable.assign(value)
+        self._shake(np.random.default_rng(noise))
 
     def forward(self) -> list[tuple[np.ndarray, ...]]:
         """(z, pooled z, context) of every module; each [b, t, s, ...]."""
-        run = tf.function(self._forward_graph, autograph=False)
-        return [_numpy(maps) for maps in run(self._grid(0))]
+        found = [_numpy(maps) for maps in self._forward_step(self._grid(0))]
+        self._shapes = [pooled.shape[:3] for _, pooled, _ in found]
+        return found
 
     def layers(self) -> list[np.ndarray]:
         """What every block returns, then a context that is not z."""
@@ -67,8 +83,7 @@ class Replay:
 
     def gradients(self) -> dict[str, np.ndarray]:
         """By their names, at the first step; of what is trained and used."""
-        run = tf.function(self._gradients_graph, autograph=False)
-        found = _numpy(run(self._grid(0), self._draws(0)))
+        found = _numpy(self._gradients_step(self._grid(0), self._draws(0)))
         keys = (id(v) for m in self._trained for v in m.trainable_variables)
         return self._by_their_names(dict(zip(keys, found, strict=True)))
 
@@ -111,7 +126,7 @@ class Replay:
     def _draws(self, step: int) -> list[Draw]:
         """Of the trained modules."""
         if not self._shapes:
-            self._shapes = [maps[1].shape[:3] for maps in self.forward()]
+            self.forward()
         return [
             self._draw(step, index)
             for index in range(len(self._shapes))
