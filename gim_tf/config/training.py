@@ -25,7 +25,7 @@ class TrainingConfig:
         "decoupled" workers each can be mirrored, over devices of its own.
       seed: of weights, batches, views and negatives.
       shuffle_buffer: examples held for shuffling.
-      log_every: steps between log lines.
+      log_every: steps between log lines; one more ends each phase.
       checkpoint_every: steps between checkpoints.
       deterministic: bit-identical results for a seed on one machine.
       recompute_groups: above 1, a module's activations are computed twice

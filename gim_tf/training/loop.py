@@ -43,7 +43,7 @@ class LoopSettings(NamedTuple):
 
     Attributes:
       phases: the schedule.
-      log_every: steps between log lines.
+      log_every: steps between log lines; one more ends each phase.
       checkpoint_every: steps between checkpoints.
       show_progress: whether there may be a bar on a terminal.
     """
@@ -160,16 +160,15 @@ def train_on(
             window.add(metrics, batches.waited)
             progress.update()
             progress.set_postfix_str(_losses(metrics), refresh=False)
+            is_end = step in phase_ends(phases)
             evaluated: LogLine = {}
-            if heldout is not None and (
-                step % heldout.every == 0 or step in phase_ends(phases)
-            ):
+            if heldout is not None and (step % heldout.every == 0 or is_end):
                 evaluated = _evaluated(
                     heldout, stopping, trained, step, replicas
                 )
                 phases = _phases(settings, stopping)
             is_last = step == total_steps(phases)
-            if is_last or evaluated or step % settings.log_every == 0:
+            if is_end or evaluated or step % settings.log_every == 0:
                 if replicas.is_chief:
                     on_log(_log_line(step, window, measure, batch, evaluated))
                 window = _Window(flow.batch_size)
