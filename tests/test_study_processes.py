@@ -5,11 +5,13 @@ import types
 
 import pytest
 
-from gim_tf import experiments
+from gim_tf import experiments, studies
 from gim_tf.errors import InterruptedRunError
 from gim_tf.studies import processes, running
+from gim_tf.studies.planning import Request, plan_runs
 from gim_tf.studies.processes import Child
 from gim_tf.training.interrupts import Interrupts
+from gim_tf.training.run_directory import RunDirectory
 
 pytestmark = pytest.mark.integration
 
@@ -74,6 +76,32 @@ def test_children_are_asked_to_end_all_at_once(tmp_path, monkeypatch):
     with pytest.raises(InterruptedRunError):
         pool.go(jobs, 2)
     assert [j.child.code() for j in jobs] == [143, 143]
+
+
+def test_a_run_that_is_busy_keeps_nobody_waiting(tmp_path):
+    """As after `kill -9` of a study, while its children save."""
+    asked = Request(
+        study=studies.get("ablations"),
+        systems=("gim",),
+        seeds=(0,),
+        directory=tmp_path,
+    )
+    (run,) = plan_runs(asked)
+    interrupts = Interrupts()
+
+    class Told(Silent):
+        def ended(self, label, failure):
+            interrupts.received = 15
+
+    pool = running._Pool(interrupts, Told(), {})
+    busy = running._of_run(run, {}, tmp_path)
+    with (
+        RunDirectory(run.directory).locked(),
+        pytest.raises(InterruptedRunError),
+    ):
+        pool.go([busy, job("other", python(""), tmp_path / "log")], 2)
+    assert busy.child is None
+    assert not pool.failures
 
 
 def test_a_result_that_cannot_be_kept_is_one_failure(tmp_path):

@@ -6,6 +6,7 @@ very settings. One that fails does not stop the others.
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -102,7 +103,8 @@ class _Stage(NamedTuple):
       command: see `Child`.
       log: likewise.
       said: likewise.
-      before: called first; a `GimError` or `OSError` is a failure.
+      before: called first, and again until it is ready; a `GimError` or
+        `OSError` is a failure.
       after: receives the child when it has ended well; likewise.
     """
 
@@ -110,7 +112,7 @@ class _Stage(NamedTuple):
     command: Sequence[str]
     log: Path
     said: str = ""
-    before: Callable[[], None] = lambda: None
+    before: Callable[[], bool] = lambda: True
     after: Callable[[Child], None] = lambda child: None
 
 
@@ -153,13 +155,14 @@ class _Job:
     def _next(self, environment: dict[str, str]) -> bool | None:
         if self.stage is not None and self.child is not None:
             self.stage.after(self.child)
-        self.stage = next(self._stages, None)
+            self.stage = self.child = None
+        self.stage = self.stage or next(self._stages, None)
         if self.stage is None:
             return None
-        self.stage.before()
-        self.child = Child(
-            self.stage.command, self.stage.log, environment, self.stage.said
-        )
+        if self.stage.before():
+            self.child = Child(
+                self.stage.command, self.stage.log, environment, self.stage.said
+            )
         return True
 
 
@@ -256,12 +259,21 @@ def _ingest(
 
 def _of_run(run: Run, refused: dict[str, Failure], directory: Path) -> _Job:
     name, log = ingesting.records_name(run.experiment), run.directory / LOG
+    first_asked = math.inf
 
-    def before() -> None:
+    def before() -> bool:
+        nonlocal first_asked
         if name in refused:
             raise CheckpointError(refused[name].line)
-        RunDirectory(run.directory).wait_until_free(_PATIENCE)
+        first_asked = min(first_asked, time.monotonic())
+        try:
+            RunDirectory(run.directory).wait_until_free(0.0)
+        except CheckpointError:
+            if time.monotonic() > first_asked + _PATIENCE:
+                raise
+            return False
         ingesting.link(directory / "records" / name, run.directory / "records")
+        return True
 
     first, second = run.commands().items()
     return _Job(
