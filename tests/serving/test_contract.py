@@ -377,11 +377,11 @@ def bad_requests():
 EXPLAINED = {
     "no JSON": "JSON Parse error",
     "bad base64": "base64 decode 'image_bytes'",
-    "no picture": "Unknown image file format",
+    "no picture": "Expected a PNG, or a JPEG",
     "wrong key": "Expected the inputs ['image_bytes'], received ['picture']",
     "float for bytes": "for 'image_bytes', received 1.5",
     "empty": "at least one example",
-    "one bad of many": "Example 2 of 3: Unknown image file format",
+    "one bad of many": "Example 2 of 3: Expected a PNG, or a JPEG",
     "wrong key in one": "Example 2 of 2: Expected the inputs",
     "NaN": "Expected finite numbers",
 }
@@ -406,7 +406,7 @@ def dumps(content):
 @pytest.mark.parametrize(
     ("inputs", "signature_name", "message"),
     [
-        ({"image_bytes": [b"abc"]}, "serving_default", "Unknown image file"),
+        ({"image_bytes": [b"abc"]}, "serving_default", "Expected a PNG"),
         ({"picture": [b"abc"]}, "serving_default", "image_bytes"),
         (
             {"image_bytes": np.array([1.5], "f")},
