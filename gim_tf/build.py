@@ -28,6 +28,7 @@ from gim_tf.data.input_pipeline import (
     FrameLabels,
     TrainingData,
     held_out_batches,
+    seen_batches,
 )
 from gim_tf.errors import ConfigError
 from gim_tf.losses.negatives import NegativeSampler
@@ -209,9 +210,11 @@ def build_heldout(
     training = experiment.training
     if not training.heldout_every:
         return None
+    held_out = held_out_batches(data)
     return HeldOut(
         stack,
-        held_out_batches(data),
+        held_out,
+        seen_batches(data, len(held_out)),
         every=training.heldout_every,
         seed=training.seed,
     )

@@ -8,10 +8,16 @@ import tensorflow as tf
 
 from gim_tf import build, config, jobs
 from gim_tf.data import heldout, records
-from gim_tf.data.input_pipeline import held_out_batches, training_batches
+from gim_tf.data.input_pipeline import (
+    held_out_batches,
+    seen_batches,
+    training_batches,
+)
 from gim_tf.data.records import record_files
 from gim_tf.errors import CheckpointError, ConfigError
+from gim_tf.training import heldout as training_heldout
 from gim_tf.training.checkpoints import RunCheckpoints
+from gim_tf.training.heldout import HeldOut
 from gim_tf.training.run_directory import RunDirectory
 from gim_tf.training.schedules import Phase, phase_ends, phases, with_stops
 from gim_tf.training.stopping import EarlyStopping, Watch, watched
@@ -93,6 +99,7 @@ def test_what_is_held_out_is_never_trained_on(tiny, tiny_records):
     held_out = {
         x.numpy().tobytes() for b in held_out_batches(whole) for x in b.x
     }
+    seen = {x.numpy().tobytes() for b in seen_batches(whole, 2) for x in b.x}
     batches = training_batches(whole, 0)
     trained_on = {
         x.numpy().tobytes() for _ in range(30) for x in next(batches).x
@@ -100,6 +107,8 @@ def test_what_is_held_out_is_never_trained_on(tiny, tiny_records):
     assert len(held_out) == 16  # whole batches of 8
     assert len(trained_on) == 23  # all others, in fifteen epochs
     assert not held_out & trained_on
+    assert len(seen) == 16
+    assert seen < trained_on
 
 
 def test_the_choice_depends_on_nothing_but_the_ids(tiny_records, tmp_path):
@@ -200,7 +209,7 @@ def test_training_is_the_same_whether_or_not_it_is_watched(
             found = lines["often"][step][module]
             assert 0.0 <= found["heldout_accuracy"] <= 1.0
             assert found["heldout_loss"] == pytest.approx(np.log(17), abs=1.0)
-            for key in ("heldout_loss", "heldout_accuracy"):
+            for key in training_heldout.KEYS:
                 assert lines["by_two"][step][module][key] == found[key]
     # Where it is rare, the end is still measured.
     assert "heldout_loss" not in lines["rarely"][4]["module_1"]
@@ -222,6 +231,18 @@ def test_equal_weights_have_equal_held_out_losses_of_the_stated_batches(
     assert found == measure((True, True))
     for before, variable in zip(states, stack.variables, strict=True):
         np.testing.assert_array_equal(before, variable.numpy())
+    # As one that has the two sets the other way round finds it.
+    around = HeldOut(
+        stack,
+        seen_batches(data, 2),
+        held_out_batches(data),
+        every=2,
+        seed=experiment.training.seed,
+    )((True, True))
+    for name, values in found.items():
+        assert values["seen_loss"] == around[name]["heldout_loss"]
+        assert values["heldout_loss"] == around[name]["seen_loss"]
+        assert values["seen_loss"] != values["heldout_loss"]
     assert list(measure((False, True))) == ["module_2"]
     assert measure((False, True))["module_2"] == found["module_2"]
     for variable in stack.variables:  # generators that have gone further

@@ -12,7 +12,7 @@ import pytest
 
 from gim_tf import config, experiments, studies
 from gim_tf.errors import ConfigError, DataError
-from gim_tf.studies import figures, resources, seeds, tables, writing
+from gim_tf.studies import figures, resources, seeds, sweeps, tables, writing
 from gim_tf.studies.ingesting import link, records_name
 from gim_tf.studies.planning import (
     Request,
@@ -50,7 +50,11 @@ def summary(run, accuracies, *, controls=None, losses=(1.0, 2.0, 3.0)):
             "seconds": 10.0 + run.seed,
             "steps": run.steps,
             "modules": {
-                f"module_{i}": {"loss": loss, "heldout_loss": loss + run.seed}
+                f"module_{i}": {
+                    "loss": loss + 9.0,
+                    "seen_loss": loss,
+                    "heldout_loss": loss + run.seed,
+                }
                 for i, loss in enumerate(losses, 1)
             },
         },
@@ -73,7 +77,10 @@ def finish(run, *arguments, **options):
     training = run.directory / "training"
     training.mkdir(exist_ok=True)
     lines = [
-        {"step": step, "module_1": {"loss": 2.0 / step, "heldout_loss": 1.0}}
+        {
+            "step": step,
+            "module_1": {"seen_loss": 2.0 / step, "heldout_loss": 1.0},
+        }
         for step in (2, 4)
     ]
     (training / "history.jsonl").write_text(
@@ -250,6 +257,72 @@ def test_errors_by_depth_have_a_column_a_module(results):
         *("Greedy InfoMax", "classes"),
         *("70.0 +- 0.0", "60.0 +- 0.0", "39.0 +- 1.4", "2"),
     ]
+    assert table.rows[-1] == [
+        *("same network, untrained", "classes"),
+        *("85.0 +- 0.0", "80.0 +- 0.0", "69.5 +- 0.7", "2"),
+    ]
+
+
+def test_the_paper_s_errors_by_depth_are_a_table_of_their_own(tmp_path):
+    asked = request(tmp_path, "per_module", systems=(), overrides=())
+    table = tables.paper_by_depth(collect(asked, [], []))
+    assert "The paper's figure" in table.title
+    assert "Not ours" in table.note
+    assert table.rows[0] == [
+        *("Greedy InfoMax", "74.2", "9.97", "2.03", "1.3", "0.93", "0.64")
+    ]
+
+
+SWEEP = {
+    "dataset": "fashion_mnist",
+    "vary": {"stack.objective.prediction_steps": [1, 3]},
+    "together": [{"training.learning_rate": 1e-3, "training.batch_size": 8}],
+}
+
+
+def swept(tmp_path, content):
+    path = tmp_path / "mine.json"
+    path.write_text(
+        content if isinstance(content, str) else json.dumps(content)
+    )
+    return sweeps.read(path)
+
+
+def test_a_sweep_of_a_user_s_own_is_a_study(tmp_path):
+    study = swept(tmp_path, SWEEP)
+    asked = dataclasses.replace(
+        request(tmp_path, systems=(), overrides=(), seeds=(0,)), study=study
+    )
+    runs = plan_runs(asked)
+    assert study.name == "mine"
+    assert [run.system.title for run in runs] == [
+        *("as it is", "prediction_steps = 1", "prediction_steps = 3"),
+        "learning_rate = 0.001, batch_size = 8",
+    ]
+    steps = [run.experiment.stack.objective.prediction_steps for run in runs]
+    assert steps[1:3] == [1, 3]
+    assert runs[3].experiment.training.batch_size == 8
+    assert len({run.directory for run in runs}) == len(runs)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "no JSON"),
+        ([], "received list"),
+        ({"dataset": "flite", "varies": {}}, "'varies'"),
+        ({"vary": {"training.seed": [1]}}, "'dataset'"),
+        ({"dataset": 3, "vary": {"training.seed": [1]}}, "text as 'dataset'"),
+        ({"dataset": "flite", "vary": {"training.seed": 1}}, "list of values"),
+        ({"dataset": "flite", "together": [3]}, "list of objects"),
+        ({"dataset": "flite"}, "something to 'vary'"),
+    ],
+)
+def test_what_is_no_sweep_is_refused_in_one_line(tmp_path, content, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        swept(tmp_path, content)
+    assert "mine.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_losses_tell_whether_a_module_overfits(results):

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -13,8 +14,10 @@ from gim_tf.cli import shared
 from gim_tf.cli.printing import print_table, say
 from gim_tf.cli.shared import disk_path
 from gim_tf.errors import ConfigError, DataError, StudyError
+from gim_tf.studies import sweeps
 from gim_tf.studies.planning import Request
 from gim_tf.studies.running import Failure
+from gim_tf.studies.schema import Study
 
 _PROBING = "probe"
 
@@ -32,11 +35,42 @@ def add_study(added: Any) -> None:
         "gim study accuracy --dataset flite --seeds 0,1,2 "
         "--output-dir outputs/flite --jobs 2",
         "gim study accuracy --systems gim,cpc --output-dir outputs/pair",
+        "gim study my_sweep.json --output-dir outputs/sweep",
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="see --list")
+    parser.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="see --list; or a JSON file of a sweep of your own",
+    )
     parser.add_argument(
         "--list", action="store_true", help="list the studies, and end"
     )
+    _add_what(parser)
+    parser.add_argument(
+        "--output-dir",
+        type=disk_path,
+        metavar="DIR",
+        help="runs, records and results; studies of one data set share runs in "
+        "it, and a finished run is never repeated",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="runs at once, which divide the cores; by default as many as "
+        "cores and memory allow",
+    )
+    shared.add_set(parser)
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="a last line for machines: the content of results.json",
+    )
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    """The arguments that choose the runs."""
     parser.add_argument(
         "--dataset",
         metavar="NAME",
@@ -59,26 +93,6 @@ def add_study(added: Any) -> None:
         default=(),
         metavar="NAME,...",
         help="the only ones; by default all that fit the data set",
-    )
-    parser.add_argument(
-        "--output-dir",
-        type=disk_path,
-        metavar="DIR",
-        help="runs, records and results; studies of one data set share runs in "
-        "it, and a finished run is never repeated",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        metavar="N",
-        help="runs at once, which divide the cores; by default as many as "
-        "cores and memory allow",
-    )
-    shared.add_set(parser)
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="a last line for machines: the content of results.json",
     )
 
 
@@ -144,7 +158,7 @@ def _request(options: argparse.Namespace) -> Request:
             f"Cannot create {options.output_dir}: {error.strerror}."
         ) from error
     return Request(
-        study=studies.get(options.name),
+        study=_study(options.name),
         dataset=options.dataset,
         data=options.data,
         seeds=options.seeds,
@@ -152,6 +166,12 @@ def _request(options: argparse.Namespace) -> Request:
         systems=options.systems,
         directory=options.output_dir,
     )
+
+
+def _study(name: str) -> Study:
+    if name.endswith(".json"):
+        return sweeps.read(Path(name))
+    return studies.get(name)
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -91,13 +91,28 @@ def held_out_batches(data: TrainingData) -> list[Batch]:
     Each example has one random view, as in training, but always the same: so
     that losses on them compare with those of training and with each other.
     """
+    return _fixed_batches(data, lambda hashed: hashed < data.left_out)
+
+
+def seen_batches(data: TrainingData, count: int) -> list[Batch]:
+    """As `held_out_batches`, of at most `count * batch_size` trained on."""
+    return _fixed_batches(data, lambda hashed: hashed >= data.left_out, count)
+
+
+def _fixed_batches(
+    data: TrainingData,
+    keep: Callable[[tf.Tensor], tf.Tensor],
+    count: int | None = None,
+) -> list[Batch]:
+    """Batches of the records whose hashed ids are kept; None: all of them."""
     seeds = np.random.SeedSequence(data.seed, spawn_key=(0,)).generate_state(2)
-    left_out = _serialized(data.files).filter(
-        lambda one: heldout.id_hash(one) < data.left_out
+    kept = _serialized(data.files).filter(
+        lambda one: keep(heldout.id_hash(one))
     )
     return list(
         # Else a batch might be of one class, and its negatives harder.
-        left_out.shuffle(data.shuffle_buffer, seed=int(seeds[0]))
+        kept.shuffle(data.shuffle_buffer, seed=int(seeds[0]))
+        .take(-1 if count is None else count * data.batch_size)
         .enumerate()
         .map(
             lambda index, one: _viewed(

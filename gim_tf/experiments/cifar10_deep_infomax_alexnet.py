@@ -7,7 +7,7 @@ last convolution, 7x7, not of the third; and their two layers of 4096 on top of
 it are the mean over the grid and the objective's own network.
 
 Paper row: none; Hjelm et al. (2019), on the data of `cifar10_gim`.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      estimated: an hour on two CPU cores.
 Command:   gim run --experiment cifar10_deep_infomax_alexnet \
                --data cifar10-train.tfrecord.gz \

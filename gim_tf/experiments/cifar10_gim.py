@@ -1,7 +1,7 @@
 """Greedy InfoMax on CIFAR-10: the small recipe on colour photographs.
 
 Paper row: none; the recipe of `stl10_gim`, made small for 32x32 pictures.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      about 30 minutes on two CPU cores.
 Command:   gim run --experiment cifar10_gim \
                --data cifar10-train.tfrecord.gz \

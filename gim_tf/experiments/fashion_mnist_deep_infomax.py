@@ -4,7 +4,7 @@ The blocks of `fashion_mnist_gim` as one module, trained end to end to tell a
 patch's features from those of other pictures, given all of its own picture's.
 
 Paper row: none; Deep InfoMax, of Hjelm et al. (2019), like for like.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      estimated: as `fashion_mnist_gim`.
 Command:   gim run --experiment fashion_mnist_deep_infomax \
                --output-dir outputs/fashion_mnist_deep_infomax

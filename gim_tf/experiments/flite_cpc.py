@@ -3,7 +3,7 @@
 The convolutions and the GRU of `flite_gim` as one module, end to end.
 
 Paper row: none; `librispeech_cpc`, made small.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      estimated: as `flite_gim`.
 Command:   gim run --experiment flite_cpc \
                --output-dir outputs/flite_cpc

@@ -4,7 +4,7 @@ The convolutions and the GRU of `flite_gim` as one module, trained end to end to
 tell a frame from those of other recordings, given the mean context of its own.
 
 Paper row: none; Deep InfoMax, of Hjelm et al. (2019), like for like.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      estimated: as `flite_gim`.
 Command:   gim run --experiment flite_deep_infomax \
                --output-dir outputs/flite_deep_infomax

@@ -4,7 +4,7 @@ The six modules of `flite_gim`, cut from each other as there, each trained by
 the cross-entropy of a linear head of its own: who speaks.
 
 Paper row: none; `librispeech_greedy_supervised`, made small.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      estimated: as `flite_gim`.
 Command:   gim run --experiment flite_greedy_supervised \
                --output-dir outputs/flite_greedy_supervised

@@ -5,7 +5,7 @@ the cross-entropy of a linear head of its own: which phone a
 frame is of.
 
 Paper row: none; `librispeech_greedy_supervised_phones`, made small.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      estimated: as `flite_gim`.
 Command:   gim run --experiment flite_greedy_supervised_phones \
                --output-dir outputs/flite_greedy_supervised_phones

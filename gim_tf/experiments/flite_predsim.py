@@ -4,7 +4,7 @@ The six modules of `flite_gim`, each trained by the labels: 0.99 times
 similarity matching, 0.01 times the cross-entropy of a linear head.
 
 Paper row: none; PredSim, of Nøkland & Eidnes (2019), like for like.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      estimated: as `flite_gim`.
 Command:   gim run --experiment flite_predsim \
                --output-dir outputs/flite_predsim

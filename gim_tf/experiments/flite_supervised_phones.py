@@ -4,7 +4,7 @@ The convolutions and the GRU of `flite_gim` as one module, end to end, whose
 objective is the cross-entropy of a linear head on each frame's context.
 
 Paper row: none; `librispeech_supervised_phones`, made small.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      estimated: as `flite_gim`.
 Command:   gim run --experiment flite_supervised_phones \
                --output-dir outputs/flite_supervised_phones

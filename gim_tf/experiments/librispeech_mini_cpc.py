@@ -4,7 +4,7 @@ The convolutions and the GRU of `librispeech_mini_gim` as one module, end to
 end.
 
 Paper row: none; `librispeech_cpc`, made small.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      estimated: as `librispeech_mini_gim`.
 Command:   gim run --experiment librispeech_mini_cpc \
                --data librispeech-mini.tar \

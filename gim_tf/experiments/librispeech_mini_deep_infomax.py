@@ -5,7 +5,7 @@ end to end to tell a frame from those of other recordings, given the mean
 context of its own.
 
 Paper row: none; Deep InfoMax, of Hjelm et al. (2019), like for like.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      estimated: as `librispeech_mini_gim`.
 Command:   gim run --experiment librispeech_mini_deep_infomax \
                --data librispeech-mini.tar \

@@ -5,7 +5,7 @@ Paper row: none; the recipe of `librispeech_gim` on half a percent of its data.
            seconds (200 of them) is divided, the first 65 % to train on and the
            last 28 % to be tested on. No sample of a test part is ever trained
            on, labelled or not.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      20 minutes on two CPU cores.
 Command:   gim run --experiment librispeech_mini_gim \
                --data librispeech-mini.tar \

@@ -6,7 +6,7 @@ the labelled split, of the 200 recordings that are divided;
 `librispeech_mini_gim` also hears the 51 shorter ones.
 
 Paper row: none; `librispeech_greedy_supervised`, made small.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      estimated: as `librispeech_mini_gim`.
 Command:   gim run --experiment librispeech_mini_greedy_supervised \
                --data librispeech-mini.tar \

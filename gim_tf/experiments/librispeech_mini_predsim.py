@@ -6,7 +6,7 @@ Trained on the labelled split, of the 200 recordings that are divided;
 `librispeech_mini_gim` also hears the 51 shorter ones.
 
 Paper row: none; PredSim, of Nøkland & Eidnes (2019), like for like.
-Expected:  see the results table of the README.
+Expected:  see docs/results.md, as far as it was run.
 Cost:      estimated: as `librispeech_mini_gim`.
 Command:   gim run --experiment librispeech_mini_predsim \
                --data librispeech-mini.tar \

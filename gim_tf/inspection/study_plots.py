@@ -74,6 +74,7 @@ def by_depth(
     figure, axes = style.new_figure(4.2, max(len(panels), 1))
     for ax, (title, curves) in zip(axes, panels.items(), strict=False):
         for index, (name, points) in enumerate(curves.items()):
+            is_control = all(point.control for point in points)
             ax.errorbar(
                 [
                     depth + 0.02 * (index - (len(curves) - 1) / 2)
@@ -81,7 +82,10 @@ def by_depth(
                 ],
                 [point.mean for point in points],
                 [_bar(point) for point in points],
-                color=style.MODULE_COLOURS[index % len(style.MODULE_COLOURS)],
+                color=style.MUTED
+                if is_control
+                else style.MODULE_COLOURS[index % len(style.MODULE_COLOURS)],
+                linestyle="--" if is_control else "-",
                 marker=_MARKERS[index % len(_MARKERS)],
                 markersize=6,
                 linewidth=1.8,

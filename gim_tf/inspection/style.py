@@ -32,6 +32,8 @@ MODULE_COLOURS = (
     "#cc79a7",
     "#e69f00",
     "#56b4e9",
+    "#332288",
+    "#999933",
 )
 _MARKERS = "osD^vP"
 

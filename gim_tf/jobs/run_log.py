@@ -137,7 +137,8 @@ class RunLog:
             key: line[name][key]
             for line in self._lines
             if line["step"] == step
-            for key in (heldout.LOSS, heldout.ACCURACY)
+            for key in heldout.KEYS
+            if key in line[name]
         }
 
     def _durations(self) -> list[float]:

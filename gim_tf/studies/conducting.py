@@ -12,6 +12,7 @@ from gim_tf.studies.planning import (
 )
 from gim_tf.studies.rows import collect
 from gim_tf.studies.running import Failure, Progress, execute
+from gim_tf.studies.schema import FULL_SIZE
 from gim_tf.studies.writing import write
 from gim_tf.training.run_directory import held
 
@@ -39,7 +40,8 @@ def conduct(
 
     Args:
       request: what is wanted.
-      jobs: runs at once; None: as many as cores and memory allow.
+      jobs: runs at once; None: as many as cores and memory allow, one of
+        networks of the paper's size.
       progress: is told how it goes.
 
     Raises:
@@ -50,6 +52,8 @@ def conduct(
     """
     runs, benches = plan_runs(request), plan_benches(request)
     place = request.directory
+    if jobs is None and request.chosen in FULL_SIZE:
+        jobs = 1
     with held(place / _LOCK, place, DataError):
         failures = execute(
             runs,

@@ -11,7 +11,7 @@ from gim_tf.inspection.study_plots import Point, Trace
 from gim_tf.inspection.tasks import SCORE, WORDS
 from gim_tf.studies.rows import CONTROLS, Results
 from gim_tf.studies.spread import Spread
-from gim_tf.studies.tables import error
+from gim_tf.studies.tables import error, untrained_errors
 
 
 def systems(results: Results) -> bytes:
@@ -33,21 +33,25 @@ def systems(results: Results) -> bytes:
 
 def by_depth(results: Results) -> bytes:
     """Error of a linear classifier on each module, all systems in one plot."""
-    panels = {
-        WORDS[task].title: {
+    panels = {}
+    for task in results.tasks:
+        curves = {
             system.title: [
                 _point(module, error(results, system.name, task, module))
                 for module in results.modules(system.name, task)
             ]
             for system in results.systems
         }
-        for task in results.tasks
-    }
+        before = untrained_errors(results, task)
+        if before:
+            title = CONTROLS["untrained"]
+            curves[title] = [_point("", one, control=True) for one in before]
+        panels[WORDS[task].title] = curves
     return study_plots.by_depth(panels, "test error, %")
 
 
 def losses(results: Results) -> bytes:
-    """Losses over training, of the first seed of each system."""
+    """Evaluated losses over training, of the first seed of each system."""
     panels = {}
     for one in results.finished:
         title = one.run.system.title
@@ -92,6 +96,6 @@ def _history(directory: Path) -> list[dict[str, Any]]:
 def _trace(history: list[dict[str, Any]], module: str) -> Trace:
     return Trace(
         module,
-        *curve(history, module, "loss"),
+        *curve(history, module, "seen_loss"),
         *curve(history, module, "heldout_loss"),
     )

@@ -15,7 +15,7 @@ _THREADS = (
 def default_jobs(num_runs: int, gigabytes: float) -> int:
     """Runs at once: one a core, as many as have the memory, at least one.
 
-    Where there is an accelerator it is one: a process takes all its memory.
+    Where there is an accelerator it is one: one process may need all of it.
 
     Args:
       num_runs: that there are.

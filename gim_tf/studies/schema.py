@@ -1,6 +1,6 @@
 """What a study is: systems, what is measured of them, and how it is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +10,9 @@ QUOTED_FROM = {
     "speaker": "LibriSpeech train-clean-100",
 }
 """The data that the paper's figures are of, by task."""
+
+FULL_SIZE = ("stl10", "librispeech")
+"""Data sets whose networks have the paper's size."""
 
 SOURCES = {
     "secondary": "secondary source",
@@ -101,8 +104,10 @@ class Study:
       figures: of `gim_tf.studies.figures`, in order.
       controls: the paper's figures of what has no system of its own, by the
         names of `gim_tf.studies.rows.CONTROLS`, then by task.
-      gigabytes: memory that one run needs at most, to choose how many go at
-        once.
+      speaker_errors: the paper's, in percent, of each module, by the name of
+        the system; read off its figure.
+      gigabytes: memory that one run of a small network needs at most, to
+        choose how many go at once; networks of `FULL_SIZE` go one by one.
     """
 
     name: str
@@ -115,4 +120,5 @@ class Study:
     tables: tuple[str, ...]
     figures: tuple[str, ...] = ()
     controls: Mapping[str, Mapping[str, Quoted]] = field(default_factory=dict)
+    speaker_errors: Mapping[str, Sequence[float]] = field(default_factory=dict)
     gigabytes: float = 3.0

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gim_tf.config import Experiment
 from gim_tf.inspection.curves import module_title
-from gim_tf.inspection.tasks import SCORE, WORDS
+from gim_tf.inspection.tasks import SCORE, UNTRAINED, WORDS
 from gim_tf.studies.rows import CONTROLS, Results
 from gim_tf.studies.schema import QUOTED_FROM, Quoted
 from gim_tf.studies.spread import Spread, percent, spread, text
@@ -72,14 +72,13 @@ def by_depth(results: Results) -> Table:
     rows = []
     for system in results.systems:
         for task in results.tasks:
-            errors = [
-                percent(error(results, system.name, task, module))
-                for module in depth
-            ]
-            count = results.last(system.name, SCORE, task).n
-            rows.append(
-                [system.title, WORDS[task].title.lower(), *errors, str(count)]
-            )
+            found = [error(results, system.name, task, m) for m in depth]
+            rows.append(_errors(system.title, task, found))
+    for task in results.tasks:
+        found = untrained_errors(results, task)
+        if found:
+            blank = [spread([])] * (len(depth) - len(found))
+            rows.append(_errors(CONTROLS["untrained"], task, [*found, *blank]))
     return Table(
         f"Error of a linear classifier on each module, %, "
         f"{results.request.chosen}",
@@ -87,6 +86,24 @@ def by_depth(results: Results) -> Table:
         rows,
         f"{_SPREAD} Networks trained end to end are probed at the depths at "
         "which Greedy InfoMax is cut.",
+    )
+
+
+def paper_by_depth(results: Results) -> Table:
+    """The paper's errors of speakers, in a table of their own."""
+    titles = {s.name: s.title for s in results.request.study.systems}
+    quoted = results.request.study.speaker_errors
+    count = max(map(len, quoted.values()), default=0)
+    return Table(
+        "The paper's figure: error of speakers by module, %, "
+        f"{QUOTED_FROM['speaker']}",
+        ["system", *(f"module {i}" for i in range(1, count + 1))],
+        [
+            [titles[name], *(f"{value:g}" for value in values)]
+            for name, values in quoted.items()
+        ],
+        "Not ours: read off its figure, give or take 3 % of each value, of "
+        "other data and larger networks.",
     )
 
 
@@ -139,21 +156,21 @@ def schedules(results: Results) -> Table:
 
 
 def losses(results: Results) -> Table:
-    """Local loss in training and on held-out data, module by module."""
+    """Local loss on data trained on and held out, module by module."""
     task = next(iter(results.tasks), "")
     rows = []
     for system in results.systems:
         for module in results.modules(system.name, task):
-            train, held_out = (
+            seen, held_out = (
                 results.over_seeds(system.name, metric, module=module)
-                for metric in ("loss", "heldout_loss")
+                for metric in ("seen_loss", "heldout_loss")
             )
             gaps = _differences(results, system.name, module)
             rows.append(
                 [
                     system.title,
                     module_title(module),
-                    text(train, 3),
+                    text(seen, 3),
                     text(held_out, 3),
                     text(gaps, 3),
                     percent(
@@ -168,14 +185,15 @@ def losses(results: Results) -> Table:
         [
             "schedule",
             "module",
-            "training loss, nats",
+            "loss on examples trained on, nats",
             "held-out loss, nats",
-            "held-out - training",
+            "held-out - trained on",
             f"{WORDS[task].title.lower() if task else 'probe'}, %",
         ],
         rows,
-        f"{_SPREAD} A module that overfits has a held-out loss above its "
-        "training loss.",
+        f"{_SPREAD} Both losses are of the last weights, on as many examples, "
+        "with views and negatives that never change: a module that overfits "
+        "has a held-out loss above that of examples that it was trained on.",
     )
 
 
@@ -219,6 +237,7 @@ def memory(results: Results) -> Table:
 TABLES: Mapping[str, Callable[[Results], Table]] = {
     "systems": systems,
     "by_depth": by_depth,
+    "paper_by_depth": paper_by_depth,
     "schedules": schedules,
     "losses": losses,
     "memory": memory,
@@ -247,14 +266,36 @@ def markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def error(results: Results, system: str, task: str, module: str) -> Spread:
+def error(
+    results: Results, system: str, task: str, module: str, metric: str = SCORE
+) -> Spread:
     """1 - accuracy."""
     return spread(
         1.0 - row.value
         for row in results.rows
         if (row.system, row.metric, row.task, row.module)
-        == (system, SCORE, task, module)
+        == (system, metric, task, module)
     )
+
+
+def untrained_errors(results: Results, task: str) -> list[Spread]:
+    """Of each module before training, of the first system that has them."""
+    metric = f"{UNTRAINED}{SCORE}"
+    for system in results.systems:
+        found = [
+            error(results, system.name, task, module, metric)
+            for module in results.modules(system.name, task)
+            if module
+        ]
+        if any(one.n for one in found):
+            return found
+    return []
+
+
+def _errors(title: str, task: str, found: Sequence[Spread]) -> list[str]:
+    count = max((one.n for one in found), default=0)
+    cells = [percent(one) if one.n else _NONE for one in found]
+    return [title, WORDS[task].title.lower(), *cells, str(count)]
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -291,7 +332,7 @@ def _cell(paper: Mapping[str, Quoted], task: str) -> str:
 
 
 def _differences(results: Results, system: str, module: str) -> Spread:
-    """Held-out minus training loss, seed by seed."""
+    """Held-out loss minus that of examples trained on, seed by seed."""
 
     def by_seed(metric: str) -> dict[int | None, float]:
         return {
@@ -301,9 +342,9 @@ def _differences(results: Results, system: str, module: str) -> Spread:
             == (system, metric, "", module)
         }
 
-    train, held_out = by_seed("loss"), by_seed("heldout_loss")
-    seeds = held_out.keys() & train.keys()
-    return spread(held_out[seed] - train[seed] for seed in seeds)
+    seen, held_out = by_seed("seen_loss"), by_seed("heldout_loss")
+    seeds = held_out.keys() & seen.keys()
+    return spread(held_out[seed] - seen[seed] for seed in seeds)
 
 
 def _experiment(results: Results, system: str) -> Experiment:

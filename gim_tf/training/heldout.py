@@ -1,4 +1,4 @@
-"""Local losses on examples that are never trained on."""
+"""Local losses on examples that are never trained on, and on some that are."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,10 @@ from gim_tf.stack import GIMStack
 
 LOSS = "heldout_loss"
 ACCURACY = "heldout_accuracy"
+SEEN_LOSS = "seen_loss"
+SEEN_ACCURACY = "seen_accuracy"
+KEYS = (LOSS, ACCURACY, SEEN_LOSS, SEEN_ACCURACY)
+"""What an evaluation adds to a module's line of the log."""
 
 _STATE = "seed_generator_state"  # as Keras' `SeedGenerator` names it
 
@@ -20,11 +24,15 @@ class HeldOut:
     """Measures modules on batches and negatives that never change.
 
     Two values differ only by the weights. Nothing that training reads is
-    written: neither weights nor the states of random generators.
+    written: neither weights nor the states of random generators. Batches that
+    are trained on are measured in the same way, since the losses of training
+    itself are means over steps, and over weights that change: only what is
+    measured alike tells whether a module overfits.
 
     Args:
       stack: built.
-      batches: the same examples and views at each call.
+      batches: the same examples and views at each call, never trained on.
+      seen: likewise, trained on; none: not measured.
       every: steps between two calls.
       seed: of the negatives.
     """
@@ -33,6 +41,7 @@ class HeldOut:
         self,
         stack: GIMStack,
         batches: Sequence[Batch],
+        seen: Sequence[Batch] = (),
         *,
         every: int,
         seed: int,
@@ -41,9 +50,9 @@ class HeldOut:
             raise ValueError("HeldOut needs at least one batch.")
         self.every = every
         self._stack = stack
-        self._batches = list(batches)
+        self._batches, self._seen = list(batches), list(seen)
         draws = np.random.SeedSequence(seed, spawn_key=(1,))
-        words = draws.generate_state(2 * len(self._batches))
+        words = draws.generate_state(2 * max(len(batches), len(seen)))
         self._draws = words.reshape(-1, 2).astype(np.int64)
         self._compiled = tf.function(
             self._measure, reduce_retracing=True, autograph=False
@@ -54,16 +63,31 @@ class HeldOut:
     ) -> dict[str, dict[str, float]]:
         """{"module_1": {"heldout_loss", "heldout_accuracy"}, ...}.
 
-        Means over all batches, of the modules that are `trained` now.
+        Means over all batches, of the modules that are `trained` now; and
+        "seen_loss" and "seen_accuracy" of the batches that are trained on.
         """
+        found = self._means(self._batches, trained, (LOSS, ACCURACY))
+        if self._seen:
+            keys = (SEEN_LOSS, SEEN_ACCURACY)
+            for name, values in self._means(self._seen, trained, keys).items():
+                found[name].update(values)
+        return found
+
+    def _means(
+        self,
+        batches: Sequence[Batch],
+        trained: tuple[bool, ...],
+        keys: tuple[str, str],
+    ) -> dict[str, dict[str, float]]:
+        """Loss and accuracy by these keys, of each module."""
         found = [
             self._compiled(batch.x, batch.labels, tf.constant(draw), trained)
-            for batch, draw in zip(self._batches, self._draws, strict=True)
+            for batch, draw in zip(batches, self._draws, strict=False)
         ]
         return {
             name: {
-                key: float(np.mean([one[name][key].numpy() for one in found]))
-                for key in (LOSS, ACCURACY)
+                key: float(np.mean([one[name][i].numpy() for one in found]))
+                for i, key in enumerate(keys)
             }
             for name in found[0]
         }
@@ -74,7 +98,8 @@ class HeldOut:
         labels: tf.Tensor,
         draw: tf.Tensor,
         trained: tuple[bool, ...],
-    ) -> dict[str, dict[str, tf.Tensor]]:
+    ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """(loss, accuracy) of each module."""
         found = {}
         last = max(i for i, is_trained in enumerate(trained) if is_trained)
         for name, module, is_trained in zip(
@@ -87,10 +112,7 @@ class HeldOut:
                 x = module.encode(x)
                 continue
             output = _with_draw(module, x, labels, draw)
-            found[name] = {
-                LOSS: output.loss,
-                ACCURACY: output.metrics["accuracy"],
-            }
+            found[name] = output.loss, output.metrics["accuracy"]
             x = output.z
         return found
 

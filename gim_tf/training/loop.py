@@ -121,9 +121,9 @@ def train_on(
         "per_step", "gradient_norm", "feature_std", "spread",
         "effective_rank"}, ...}; losses, accuracies and norms are means since
         the line before, `data_wait` the share of that time in which there was
-        no batch to train on. After an evaluation also "heldout_loss" and
-        "heldout_accuracy" of the modules that were trained, and "stopped",
-        the names of those that ended with it, if any.
+        no batch to train on. After an evaluation also what `HeldOut` found of
+        the modules that were trained, and "stopped", the names of those that
+        ended with it, if any.
       heldout: evaluated every so often and at the end of each phase.
       stopping: in the state of `start_step`; told of each evaluation.
       replicas: of the trainer; None: one device. Of several processes all

@@ -24,8 +24,11 @@ from gim_tf.paths import AnyPath, as_path
 from gim_tf.training import heldout
 
 CHANCE = "chance"
-HELDOUT = "{module}_heldout"
-_OF_HELDOUT = {heldout.LOSS: "loss", heldout.ACCURACY: "accuracy"}
+HELDOUT, SEEN = "{module}_heldout", "{module}_seen"
+_EVALUATED = {
+    HELDOUT: {heldout.LOSS: "loss", heldout.ACCURACY: "accuracy"},
+    SEEN: {heldout.SEEN_LOSS: "loss", heldout.SEEN_ACCURACY: "accuracy"},
+}
 
 
 class ScalarWriter:
@@ -54,13 +57,14 @@ class ScalarWriter:
         for name in self._objectives:
             if name in line:
                 self._write(name, _scalars(line[name]), step)
-                held_out = {
-                    tag: line[name][key]
-                    for key, tag in _OF_HELDOUT.items()
-                    if key in line[name]
-                }
-                if held_out:
-                    self._write(HELDOUT.format(module=name), held_out, step)
+                for run, tags in _EVALUATED.items():
+                    found = {
+                        tag: line[name][key]
+                        for key, tag in tags.items()
+                        if key in line[name]
+                    }
+                    if found:
+                        self._write(run.format(module=name), found, step)
         if not self._writes_chance:
             return
         guess = next(iter(self._objectives.values()))
@@ -95,7 +99,7 @@ class ScalarWriter:
 
 
 def _scalars(values: Mapping[str, Any]) -> dict[str, float]:
-    elsewhere = {"per_step", *_OF_HELDOUT}
+    elsewhere = {"per_step", *heldout.KEYS}
     scalars = {k: v for k, v in values.items() if k not in elsewhere}
     for index, value in enumerate(values.get("per_step", ()), 1):
         scalars[f"accuracy_step_{index}"] = value

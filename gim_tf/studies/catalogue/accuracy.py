@@ -10,8 +10,10 @@ Expected:  Greedy InfoMax near CPC, both above the untrained network; which of
            once by phones, and so are ours, which are probed for both.
 Cost:      a run of `DATASET_gim` a system and seed: on CIFAR-10 about half an
            hour on two cores, 15 to 20 minutes on recordings.
-Command:   gim study accuracy --data cifar10-train.tfrecord.gz \
-               --seeds 0,1,2 --output-dir outputs/cifar10
+Command:   gim study accuracy --set training.num_steps=100 \
+               --output-dir outputs/fashion_mnist   # minutes, embedded data
+           gim study accuracy --dataset cifar10 --seeds 0,1,2 \
+               --data cifar10-train.tfrecord.gz --output-dir outputs/cifar10
            gim study accuracy --dataset flite --seeds 0,1,2 \
                --output-dir outputs/flite
 """
@@ -79,10 +81,11 @@ SYSTEMS = (
         name="deep_infomax",
         title="local Deep InfoMax, same encoder",
         experiment="{dataset}_deep_infomax",
+        by_depth=True,
     ),
     System(
         name="deep_infomax_alexnet",
-        title="local Deep InfoMax, AlexNet-style encoder",
+        title="local Deep InfoMax, encoder after AlexNet",
         experiment="{dataset}_deep_infomax_alexnet",
         datasets=("cifar10",),
         paper={"class": Quoted(value=78.2, source="memory")},
@@ -94,7 +97,7 @@ SYSTEMS = (
     ),
     System(
         name="predsim_vgg8b",
-        title="PredSim, VGG8b",
+        title="PredSim, after VGG8b, a quarter as wide",
         experiment="{dataset}_predsim_vgg8b",
         datasets=("cifar10",),
         paper={"class": Quoted(value=80.8, source="memory")},
@@ -106,7 +109,7 @@ STUDY = Study(
     summary="probe accuracy of all systems",
     paper="tables of STL-10 and LibriSpeech accuracies",
     cost="a seed: 8 runs on CIFAR-10 and flite, 6 on others, as DATASET_gim",
-    datasets=("cifar10", "fashion_mnist", "flite", "librispeech_mini"),
+    datasets=("fashion_mnist", "cifar10", "flite", "librispeech_mini"),
     systems=SYSTEMS,
     tables=("systems",),
     figures=("systems",),

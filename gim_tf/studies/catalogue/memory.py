@@ -21,7 +21,7 @@ STUDY = Study(
     summary="memory of a step: supervised, CPC, summed, freed, one module",
     paper="table of GPU memory",
     cost="two benches, that of the paper's network the longer one",
-    datasets=("cifar10", "fashion_mnist", "flite", "librispeech_mini"),
+    datasets=("fashion_mnist", "cifar10", "flite", "librispeech_mini"),
     measurements=(
         Measurement(
             name="memory", title="this data set's network", bench=("memory",)
