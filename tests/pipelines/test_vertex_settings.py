@@ -45,7 +45,7 @@ def test_accelerators_that_would_be_idle_are_refused(small, strategy):
         experiment = config.resolve(
             small,
             [
-                f"training.strategy={strategy}",
+                f"training.strategy={strategy!r}",
                 f"training.schedule={schedule}",
             ],
         )
