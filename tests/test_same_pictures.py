@@ -1,5 +1,9 @@
 """A picture means the same to ingest, to training and to a served encoder."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -67,9 +71,18 @@ def converted():
     }
 
 
+class Model(NamedTuple):
+    """An export, loaded twice, and features of all files as a probe reads."""
+
+    directory: Path
+    encode: Callable
+    embed: Embedder
+    expected: dict
+
+
 @pytest.fixture(scope="module", params=["gray", "colour"])
 def model(request, tmp_path_factory):
-    """An experiment, its export, and features of all files as a probe reads."""
+    """Of pictures in one channel, and in three."""
     folder = tmp_path_factory.mktemp(request.param)
     files = {**kept(), **converted()}
     for split in ("train", "test"):
@@ -89,7 +102,12 @@ def model(request, tmp_path_factory):
     stack = build.build_stack(experiment)
     encoder, _ = jobs.exporting._of_examples(experiment, stack)
     save_encoder(encoder, folder / "model", {"experiment": None})
-    return folder / "model", read_as_a_probe(experiment, stack, folder)
+    return Model(
+        folder / "model",
+        load_encoder(folder / "model").signatures["serving_default"],
+        Embedder(folder / "model"),
+        read_as_a_probe(experiment, stack, folder),
+    )
 
 
 def read_as_a_probe(experiment, stack, folder):
@@ -130,46 +148,48 @@ def differing(found, expected, names):
 
 
 def test_S6_a_served_picture_has_the_features_of_its_record(model, injected):
-    directory, expected = model
     names, files = zip(*kept().items(), strict=True)
-    encoder = load_encoder(directory).signatures["serving_default"]
-    found = encoder(image_bytes=tf.constant(files))
+    found = model.encode(image_bytes=tf.constant(files))
     assert set(found) == {"module_1", "module_2", "module_3"}
     assert all(np.ptp(value, axis=0).max() > 1e-3 for value in found.values())
-    injected(len(names), differing(found, expected, names))
+    injected(len(names), differing(found, model.expected, names))
 
 
 def test_S6_what_ingest_converts_is_refused_by_the_server(model, injected):
-    directory, _ = model
-    encoder = load_encoder(directory).signatures["serving_default"]
     good = kept()["gray 28x28.png"]
     for file in converted().values():
         with pytest.raises(tf.errors.InvalidArgumentError, match=REFUSAL):
-            encoder(image_bytes=tf.constant([good, file, good]))
+            model.encode(image_bytes=tf.constant([good, file, good]))
     injected(len(converted()), [])
 
 
 def test_S6_and_converted_by_gim_embed_as_by_ingest(model, injected):
-    directory, expected = model
     files = {**kept(), **converted()}
-    found = Embedder(directory)(list(files.items()))
+    found = model.embed(list(files.items()))
     assert found.rejected == []
-    injected(len(files), differing(found.features, expected, list(files)))
+    wrong = differing(found.features, model.expected, list(files))
+    injected(len(files), wrong)
 
 
+def test_of_an_animated_png_the_server_takes_the_first_picture(model):
+    """A limit: the graph cannot tell it; ingest and gim embed refuse it."""
+    first, second = drawn(29, 45), drawn(29, 45).rotate(180)
+    moving = encode(first, save_all=True, append_images=[second])
+    found = model.encode(image_bytes=tf.constant([moving, encode(first)]))
+    for value in found.values():
+        np.testing.assert_allclose(value[0], value[1], atol=1e-6)
+    (rejected,) = model.embed([("moving.png", moving)]).rejected
+    assert rejected.reason == "2 frames, expected one"
+
+
+@pytest.mark.parametrize("model", ["gray"], indirect=True)
 def test_the_tf1_style_loader_decodes_and_refuses_alike(model):
-    directory, _ = model
-    signature = load_encoder(directory).signatures["serving_default"]
-    assert_tf1_loader_agrees(
-        directory,
-        {"serving_default": signature},
-        {"image_bytes": list(kept().values())},
-    )
+    signatures = {"serving_default": model.encode}
+    same = {"image_bytes": list(kept().values())}
+    assert_tf1_loader_agrees(model.directory, signatures, same)
     refused = {"image_bytes": [converted()["palette.bmp"]]}
     with pytest.raises(tf.errors.InvalidArgumentError, match=REFUSAL):
-        assert_tf1_loader_agrees(
-            directory, {"serving_default": signature}, refused
-        )
+        assert_tf1_loader_agrees(model.directory, signatures, refused)
 
 
 def test_what_is_stored_is_known_without_decoding():
