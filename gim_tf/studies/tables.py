@@ -90,9 +90,11 @@ def by_depth(results: Results) -> Table:
 
 
 def paper_by_depth(results: Results) -> Table:
-    """The paper's errors of speakers, in a table of their own."""
+    """The paper's errors of speakers, where ours are of speakers too."""
     titles = {s.name: s.title for s in results.request.study.systems}
     quoted = results.request.study.speaker_errors
+    if "speaker" not in results.tasks:
+        quoted = {}
     count = max(map(len, quoted.values()), default=0)
     return Table(
         "The paper's figure: error of speakers by module, %, "

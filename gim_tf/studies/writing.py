@@ -24,7 +24,8 @@ def write(results: Results) -> dict[str, Any]:
     """
     study, place = results.request.study, results.request.results
     there = bool(results.finished or results.benches)
-    tables = [TABLES[name](results) for name in study.tables] if there else []
+    made = [TABLES[name](results) for name in study.tables] if there else []
+    tables = [table for table in made if table.rows]
     figures = {
         _figure_name(name, study.figures): FIGURES[name](results)
         for name in study.figures
