@@ -77,7 +77,8 @@ golden-test: setup ## goldens of the authors' code: all that are there
 fault-test: setup ## tests that kill processes and fill disks
 	@echo "== fault tests: pytest"
 	@$(BIN)/pytest -q -n 2 -m "faults and not slow" --dist loadfile \
-		tests/test_faults.py tests/test_decoupled_faults.py tests/test_replicas.py
+		tests/test_faults.py tests/test_decoupled_faults.py \
+		tests/test_replicas.py tests/pipelines/test_trainer_module.py
 
 test-faults: setup ## all tests of docs/reliability.md, as one table: ONLY="T1 D7"
 	@$(BIN)/python tools/fault_table.py $(if $(ONLY),--only $(ONLY))

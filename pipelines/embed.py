@@ -18,7 +18,6 @@ from gim_tf.data.embeddings import Facts
 from gim_tf.export.embedder import Embedder
 from gim_tf.jobs import bulk_embedding
 from gim_tf.jobs.bulk_embedding import BulkJob, Task
-from gim_tf.training.threads import grow_gpu_memory
 from pipelines.plain_errors import plain_errors
 
 Progress = Callable[[int, int], None]
@@ -40,7 +39,6 @@ class EmbedPieces(beam.DoFn):
 
     def setup(self) -> None:
         """Loads the model, unless this process has it."""
-        grow_gpu_memory()  # workers share a GPU
         self._embedder = self._shared.acquire(lambda: Embedder(self._model_dir))
 
     def process(self, task: Task) -> Iterator[int]:

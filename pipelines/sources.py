@@ -40,6 +40,7 @@ GATE_SOURCES = (
 # What decides the weights: checkpoints are continued under this code only.
 WEIGHT_SOURCES = (
     *_RECORDS,
+    "accelerators.py",
     "build.py",
     "config",
     "data/flac.py",

@@ -27,7 +27,11 @@ from pipelines.mounts import mounted
 from pipelines.pipeline import create_pipeline
 from pipelines.record_schema import schema_path, write_schema
 from pipelines.settings import Options
-from pipelines.vertex_settings import Vertex, vertex_places
+from pipelines.vertex_settings import (
+    Vertex,
+    check_accelerators,
+    vertex_places,
+)
 
 _Deployment = pipeline_spec_pb2.PipelineDeploymentConfig
 _Resources = _Deployment.PipelineContainerSpec.ResourceSpec
@@ -54,8 +58,10 @@ def compile_pipeline(
       options: how it runs; the baseline is always "latest" here.
 
     Raises:
-      ConfigError: `root` is no bucket's folder, or the file would hold a key.
+      ConfigError: `root` is no bucket's folder, the file would hold a key, or
+        accelerators would be idle.
     """
+    check_accelerators(experiment, vertex)
     _check_job(vertex)
     options = options or Options()
     options = dataclasses.replace(

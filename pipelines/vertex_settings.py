@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from gim_tf.config import Experiment
 from gim_tf.errors import ConfigError
 from pipelines.settings import Places
 
@@ -137,6 +138,22 @@ class Vertex:
             "display_name": name,
             "job_spec": spec,
         }
+
+
+def check_accelerators(experiment: Experiment, vertex: Vertex) -> None:
+    """Raises `ConfigError` for accelerators that training would leave idle."""
+    count = max(p.accelerators if p.accelerator else 0 for p in vertex.pools)
+    training = experiment.training
+    # Decoupled, each module's thread takes a device of its own.
+    uses_all = training.strategy == "mirrored" or (
+        training.schedule == "decoupled"
+    )
+    if count > 1 and not uses_all:
+        raise ConfigError(
+            f"--accelerator names {count}, of which training.strategy "
+            f"{training.strategy!r} uses one; ask for one, or take --set "
+            "training.strategy=mirrored."
+        )
 
 
 def vertex_places(root: str, *, name: str, schema_file: str) -> Places:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from gim_tf.accelerators import grow_gpu_memory
 from gim_tf.errors import ExportError, InvalidRequestError
 from gim_tf.export.saved_model import verified
 from gim_tf.export.warmup import ASSET, read_signatures
@@ -36,6 +37,7 @@ class ServedModel:
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self.manifest = verified(directory)
+        grow_gpu_memory()  # the version before may still be there
         graph = tf.Graph()
         try:
             self.signatures = read_signatures(directory)

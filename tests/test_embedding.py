@@ -227,7 +227,7 @@ def test_bad_items_are_listed_and_nothing_is_done_twice(tmp_path, model):
         assert job.done() == (7 if left else job.done())
         return job.finish(max_bad)
 
-    with pytest.raises(DataError, match=r"1 item\(s\) .* 3\.png: it is no PNG"):
+    with pytest.raises(DataError, match=r"1 item\(s\) .* 3\.png: not one of"):
         run(0, [3, 3, 1])
     assert not output.exists()
     assert (

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gim_tf import build, config, experiments, jobs
+from gim_tf import build, cli, config, experiments, jobs
 from gim_tf.data.input_pipeline import Batch
 from gim_tf.data.records import record_files
 from gim_tf.errors import CheckpointError, TrainingError
@@ -23,6 +24,7 @@ from gim_tf.training.run_directory import RunDirectory
 from gim_tf.training.schedules import phases, total_steps, trained_at
 from tests import reference
 from tests.conftest import TINY, write_noise_records
+from tests.source_files import noise, write_idx
 
 pytestmark = pytest.mark.integration
 
@@ -285,6 +287,45 @@ def test_T8_what_is_not_finite_stops_the_run_and_is_not_saved(
     step, found = weights(wild, directory)
     assert step == int(str(caught.value).split("step ")[1].split(".")[0]) - 1
     assert all(np.isfinite(values).all() for values in found)
+
+
+def test_T8_the_command_ends_with_its_exit_code(tmp_path, capsys, injected):
+    source, directory = tmp_path / "source", tmp_path / "run"
+    for prefix, count in (("train", 24), ("t10k", 8)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        write_idx(source, noise(count, 28, 28), labels, prefix)
+    settings = [
+        *TINY,
+        "data.source=idx",
+        f"data.path={source}",
+        "data.min_examples=8",
+        "training.learning_rate=1e30",
+        "training.checkpoint_every=1",
+    ]
+    command = ["pretrain", "--experiment", "fashion_mnist_gim"]
+    command += ["--output-dir", str(directory)]
+    for setting in settings:
+        command += ["--set", setting]
+    assert cli.main(command) == TrainingError.exit_code == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.match(r"gim: error: .* of module_\d is .* at step \d+\.", last)
+    failed_at = int(last.split("at step ")[1].split(".")[0])
+    kept = list(directory.rglob("ckpt-*.index"))
+    assert len(kept) == failed_at - 1
+    injected(
+        1,
+        [
+            (path.stem, name)
+            for path in kept
+            for name, _ in tf.train.list_variables(str(path.with_suffix("")))
+            if (values := variable(path, name)).dtype.kind == "f"
+            and not np.isfinite(values).all()
+        ],
+    )
+
+
+def variable(index, name):
+    return np.asarray(tf.train.load_variable(str(index.with_suffix("")), name))
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])

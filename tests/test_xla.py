@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 from gim_tf import build, config
-from gim_tf.training.threads import grow_gpu_memory
 
 pytestmark = pytest.mark.integration
 
@@ -71,30 +70,3 @@ def test_each_module_is_one_compiled_function(tiny, grid):
     must = [op for op in calls if op.get_attr("_XlaMustCompile")]
     assert len(must) == 3
     assert not [op for op in graph.get_operations() if op.type == "Conv2D"]
-
-
-def test_memory_of_every_gpu_grows(monkeypatch):
-    """Two GPUs as TensorFlow would list them; here there are none."""
-    asked = []
-    assert grow_gpu_memory() == len(tf.config.list_physical_devices("GPU"))
-    monkeypatch.setattr(
-        tf.config,
-        "list_physical_devices",
-        lambda kind: [f"{kind}:{i}" for i in (0, 1)],
-    )
-    monkeypatch.setattr(
-        tf.config.experimental,
-        "set_memory_growth",
-        lambda gpu, grows: asked.append((gpu, grows)),
-    )
-    assert grow_gpu_memory() == 2
-    assert asked == [("GPU:0", True), ("GPU:1", True)]
-
-
-def test_where_a_gpu_is_in_use_it_stays_as_it_is(monkeypatch):
-    def started(gpu, grows):
-        raise RuntimeError("Physical devices cannot be modified")
-
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["g"])
-    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", started)
-    assert grow_gpu_memory() == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from gim_tf.accelerators import grow_gpu_memory
 from gim_tf.errors import ConfigError
 from gim_tf.training.threads import run_operations_in_turn
 
@@ -30,6 +31,8 @@ def cores() -> int:
 def set_threads(threads: int | None, *, in_turn: bool = False) -> int:
     """Threads in and between operations, before TensorFlow runs any.
 
+    GPUs give memory as it is needed, as they do to the runs that it stands for.
+
     Args:
       threads: 0: one a core; None: as they are, in a process that has run
         something.
@@ -41,6 +44,7 @@ def set_threads(threads: int | None, *, in_turn: bool = False) -> int:
     Raises:
       ConfigError: below 0, or TensorFlow has run something with others.
     """
+    grow_gpu_memory()
     if threads is None:
         return tf.config.threading.get_intra_op_parallelism_threads() or cores()
     if threads < 0:

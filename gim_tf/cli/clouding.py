@@ -88,7 +88,11 @@ def _add_machines(group: "argparse._ArgumentGroup") -> None:
 def run_vertex(options: argparse.Namespace) -> None:
     """Compiles, prints the plan, and submits unless it is a dry run."""
     from pipelines.settings import Options, check_bulk_infer
-    from pipelines.vertex_settings import Vertex, vertex_places
+    from pipelines.vertex_settings import (
+        Vertex,
+        check_accelerators,
+        vertex_places,
+    )
 
     experiment = shared.resolved(options)
     if options.bulk_infer:
@@ -106,6 +110,7 @@ def run_vertex(options: argparse.Namespace) -> None:
         spot=options.spot,
         tensorboard=options.tensorboard,
     )
+    check_accelerators(experiment, vertex)
     root = options.pipeline_root
     vertex_places(root, name=experiment.name, schema_file="")
     file = _job_file(options, experiment.name)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from gim_tf.data.records import Rejected
-from gim_tf.data.sources.verify import UnreadableError
+from gim_tf.data.sources.verify import UnreadableError, as_stored
 from gim_tf.data.wav import to_wav
 from gim_tf.export import sequences, signatures
 from gim_tf.export.saved_model import (
@@ -43,7 +43,7 @@ KINDS = {
     signatures.BYTES: Kind(
         "PNG, JPEG, BMP or GIF",
         (".png", ".jpg", ".jpeg", ".bmp", ".gif"),
-        lambda file: file,
+        as_stored,
         64,
         512,
     ),

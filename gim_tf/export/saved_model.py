@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from gim_tf.accelerators import grow_gpu_memory
 from gim_tf.data import flac
 from gim_tf.errors import ExportError
 from gim_tf.export.flac_variant import FlacVariant
@@ -64,6 +65,7 @@ def load_encoder(directory: AnyPath) -> Any:
         requires is not installed.
     """
     verified(directory)
+    grow_gpu_memory()  # others may share the GPU
     try:
         return tf.saved_model.load(str(directory))
     except (OSError, tf.errors.OpError, ValueError) as error:

@@ -24,6 +24,10 @@ from gim_tf.stack import GIMStack
 BYTES = "image_bytes"  # a name in _bytes makes REST accept {"b64": ...}
 TENSOR = "images"
 
+# First bytes by which TensorFlow's own decoder tells the two from others.
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+
 
 class Encoder(tf.Module):
     """A frozen stack with its preprocessing.
@@ -31,7 +35,8 @@ class Encoder(tf.Module):
     Signatures (all refuse an empty batch, on which oneDNN convolutions
     answer with the wrong shape, and numbers that are not finite):
 
-      serving_default: image_bytes [b] string, encoded files
+      serving_default: image_bytes [b] string, encoded files: PNG, and JPEG
+        that is gray or RGB; others are refused, see `_as_ingested`
       tensor:          images [b, *example] float32, as decoded, in [0, 255]
       examples:        examples [b] string, serialized records
         -> {"module_1": [b, d_1], ...} float32
@@ -67,7 +72,7 @@ class Encoder(tf.Module):
 
         @tf.function(input_signature=[strings(BYTES)], autograph=False)
         def image_bytes(image_bytes: tf.Tensor) -> Features:
-            return tensor(decode(not_empty(image_bytes)))
+            return tensor(decode(_as_ingested(not_empty(image_bytes))))
 
         @tf.function(input_signature=[strings(EXAMPLES)], autograph=False)
         def examples(examples: tf.Tensor) -> Features:
@@ -129,3 +134,31 @@ class Classifier(tf.Module):
             "classify": self.classify,
             "classify_examples": self.classify_examples,
         }
+
+
+def _as_ingested(files: tf.Tensor) -> tf.Tensor:
+    """The files [b] again, where ingest would have stored them as they are.
+
+    Others are an error of the graph. Its decoder takes BMP, GIF and CMYK JPEG
+    too, but with other pixels than training saw: ingest writes them as PNG
+    first (`gim_tf.data.sources.verify`).
+    """
+
+    def known(file: tf.Tensor) -> tf.Tensor:
+        is_jpeg = tf.equal(tf.strings.substr(file, 0, len(_JPEG)), _JPEG)
+        channels = tf.cond(
+            is_jpeg,
+            lambda: tf.io.extract_jpeg_shape(file)[2],
+            lambda: tf.constant(0),
+        )
+        is_png = tf.equal(tf.strings.substr(file, 0, len(_PNG)), _PNG)
+        return is_png | tf.equal(channels, 1) | tf.equal(channels, 3)
+
+    check = tf.debugging.Assert(
+        tf.reduce_all(
+            tf.map_fn(known, files, fn_output_signature=tf.TensorSpec((), bool))
+        ),
+        ["Expected a PNG, or a JPEG that is gray or RGB; convert the file"],
+    )
+    with tf.control_dependencies([check]):
+        return tf.identity(files)

@@ -1,6 +1,5 @@
 """Pretraining by decoupled workers: division, running, and the whole of it."""
 
-import contextlib
 import itertools
 import signal
 import threading
@@ -11,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from gim_tf import build
+from gim_tf.accelerators import grow_gpu_memory
 from gim_tf.config import Experiment
 from gim_tf.data import records
 from gim_tf.errors import CheckpointError, ConfigError
@@ -69,7 +69,7 @@ def pretrain(
         if experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
         if workers.kind == "processes":
-            _leave_accelerators()
+            grow_gpu_memory()  # workers need the rest
         data = build.build_training_data(
             experiment, files, records.count_records(files)
         )
@@ -92,13 +92,6 @@ def pretrain(
         section = _whole(plan, run)
         run.write_json("pretrain.json", section)
     return section
-
-
-def _leave_accelerators() -> None:
-    """Takes no more of their memory than the measurement needs."""
-    for accelerator in tf.config.list_physical_devices("GPU"):
-        with contextlib.suppress(RuntimeError):  # in use by this process
-            tf.config.experimental.set_memory_growth(accelerator, True)
 
 
 def _check_resume(run_dir: Path, resume: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from gim_tf import build
+from gim_tf.accelerators import grow_gpu_memory
 from gim_tf.config import Experiment
 from gim_tf.data import records
 from gim_tf.data.input_pipeline import TrainingData
@@ -28,7 +29,7 @@ from gim_tf.training.replicas import (
     make_replicas,
 )
 from gim_tf.training.run_directory import RunDirectory
-from gim_tf.training.threads import grow_gpu_memory, run_operations_in_turn
+from gim_tf.training.threads import run_operations_in_turn
 from gim_tf.training.trainer import GIMTrainer
 
 _LOG = logging.getLogger(__name__)

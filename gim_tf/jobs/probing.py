@@ -14,7 +14,6 @@ from gim_tf.jobs.probed import by_task
 from gim_tf.jobs.probing_examples import probe_examples
 from gim_tf.jobs.probing_sequences import probe_sequences
 from gim_tf.paths import AnyPath, as_path, check_known
-from gim_tf.training.threads import grow_gpu_memory
 
 _KINDS = {ProbeConfig: probe_examples, SequenceProbeConfig: probe_sequences}
 
@@ -54,7 +53,6 @@ def probe(
       ExportError: the export is missing or altered.
     """
     check_known(tensorboard_dir)
-    grow_gpu_memory()
     encoder, manifest = load_encoder(model_dir), read_manifest(model_dir)
     controls = Controls(experiment, [*train_files, *test_files], controls_dir)
     probed = _KINDS[type(experiment.probe)](

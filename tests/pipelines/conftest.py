@@ -28,6 +28,16 @@ SMALL = (
     "blessing.tolerance=1.0",
 )
 
+DATA = {
+    "ImportSchemaGen",
+    "RecordGen",
+    "StatisticsGen",
+    "ExampleValidator",
+    "DataGate",
+}
+LEARNING = {"Trainer", "LinearProbe", "Evaluator"}
+DECIDING = {"Bless", "Push", "Report"}
+
 
 def write_source(folder, train=60, test=30):
     generator = np.random.default_rng(0)
@@ -37,6 +47,18 @@ def write_source(folder, train=60, test=30):
         images[labels == 0] //= 4
         images[labels == 1] |= 192
         write_idx(folder, images, labels, prefix)
+
+
+def run(experiment, directory, overrides=(), **options):
+    from pipelines import local_runner
+
+    changed = config.resolve(experiment, overrides)
+    return local_runner.run(changed, directory, **options)
+
+
+def ran(result):
+    names = {c.component for c in result.components if c.state == "ran"}
+    return names - {"Baseline"}
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Ingest on Beam's worker processes: flat memory; packages for workers."""
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -70,6 +71,28 @@ print(json.dumps({{
 }}))
 """
 
+# What a worker unpickles and runs, and where its modules came from.
+WORKER = """
+import json, sys
+import pipelines.embed, pipelines.evaluator_module, pipelines.ingest
+from gim_tf import experiments
+from gim_tf.data.sources import open_source
+
+data = experiments.get("fashion_mnist_gim").data
+source = open_source(data)
+records = [
+    next(source.read(next(iter(source.work(split)))))
+    for split in ("train", "test")
+]
+ours = ("gim_tf", "pipelines", "serving")
+files = [
+    module.__file__
+    for name, module in sorted(sys.modules.items())
+    if name.partition(".")[0] in ours and module.__file__
+]
+print(json.dumps({"files": files, "records": [r.split for r in records]}))
+"""
+
 
 def write_pictures(folder, count):
     """Pictures in two classes and both splits, all of them different."""
@@ -128,17 +151,23 @@ def test_ten_times_the_records_need_no_more_memory(tmp_path):
     assert max(many["workers"]) - max(few["workers"]) < data_mib / 3
 
 
-def test_the_package_for_workers_is_a_whole_wheel(tmp_path):
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
     """What `--extra_package` sends, built as docs/cloud.md says."""
+    folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet"),
-            *("--no-build-isolation", "--wheel-dir", tmp_path / "dist", "."),
+            *("--no-build-isolation", "--wheel-dir", folder / "dist", "."),
         ],
-        cwd=clean_directory(tmp_path / "src"),
+        cwd=clean_directory(folder / "src"),
         check=True,
     )
-    (wheel,) = (tmp_path / "dist").glob("gim_tf-*.whl")
+    (wheel,) = (folder / "dist").glob("gim_tf-*.whl")
+    return wheel
+
+
+def test_the_package_for_workers_is_a_whole_wheel(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
         "pipelines/ingest.py",
@@ -148,3 +177,32 @@ def test_the_package_for_workers_is_a_whole_wheel(tmp_path):
         "gim_tf/data/sources/folder.py",
     ):
         assert needed in names
+
+
+@pytest.mark.slow
+def test_a_worker_that_has_the_wheel_alone_reads_records(wheel, tmp_path):
+    """Installed as a worker does, and imported from there: TFX comes along."""
+    site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--no-deps", "--quiet"),
+            *("--no-index", "--target", site, wheel),
+        ],
+        check=True,
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER],
+        cwd=elsewhere,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert [Path(file).is_relative_to(site) for file in found["files"]] == [
+        True
+    ] * len(found["files"])
+    assert len(found["files"]) > 20
+    assert found["records"] == ["train", "test"]

@@ -1,4 +1,4 @@
-"""The whole pipeline on this machine: caching, gates, crashes, reports.
+"""The whole pipeline on this machine: caching, gates, reports.
 
 One process and one output directory for most scenarios, since TFX takes half
 a minute to import and a run takes one.
@@ -6,57 +6,24 @@ a minute to import and a run takes one.
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gim_tf import config
 from gim_tf.errors import CheckpointError, DataError
-from gim_tf.training.run_directory import RunDirectory
-from tests.pipelines.conftest import write_source
+from tests.pipelines.conftest import (
+    DATA,
+    DECIDING,
+    LEARNING,
+    ran,
+    run,
+    write_source,
+)
 
 pytestmark = pytest.mark.pipeline
 
 SECRET = "hunter2-the-secret"
-DATA = {
-    "ImportSchemaGen",
-    "RecordGen",
-    "StatisticsGen",
-    "ExampleValidator",
-    "DataGate",
-}
-LEARNING = {"Trainer", "LinearProbe", "Evaluator"}
-DECIDING = {"Bless", "Push", "Report"}
-
-KILLED_RUN = """
-import os, signal, sys
-from gim_tf import config
-from pipelines import local_runner
-
-def kill_in_training(line):
-    print(line, flush=True)
-    if "step 4/6" in line:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-experiment = config.from_dict(__import__("json").load(open(sys.argv[1])))
-local_runner.run(experiment, sys.argv[2], report=kill_in_training)
-"""
-
-
-def run(experiment, directory, overrides=(), **options):
-    from pipelines import local_runner
-
-    changed = config.resolve(experiment, overrides)
-    return local_runner.run(changed, directory, **options)
-
-
-def ran(result):
-    names = {c.component for c in result.components if c.state == "ran"}
-    return names - {"Baseline"}
 
 
 def versions(result):
@@ -116,10 +83,10 @@ def test_the_summary_is_complete(first):
     page = Path(summary["report"]).read_text()
     assert Path(summary["report"]) == first.output_dir / "report.html"
     assert "RecordGen" in page
-    for run in summary["components"]:
-        assert run["seconds"] >= 0
-        assert run["peak_mib"] > 100
-        assert run["outputs"] or run["component"] == "Baseline"
+    for one in summary["components"]:
+        assert one["seconds"] >= 0
+        assert one["peak_mib"] > 100
+        assert one["outputs"] or one["component"] == "Baseline"
 
 
 def test_the_evaluator_agrees_with_the_probe(first):
@@ -346,14 +313,6 @@ def test_D4_a_label_out_of_range_is_one_line(small, tmp_path):
     assert "while running" not in str(caught.value)
 
 
-def test_P3_two_runs_in_one_directory_do_not_mix(first, small):
-    with (
-        RunDirectory(first.output_dir).locked(),
-        pytest.raises(CheckpointError, match="in use by process"),
-    ):
-        run(small, first.output_dir)
-
-
 @pytest.mark.parametrize("kept", [0, 0.5])
 def test_P4_a_truncated_metadata_store_is_named(first, small, tmp_path, kept):
     whole = (first.output_dir / "metadata.sqlite").read_bytes()
@@ -367,25 +326,3 @@ def test_P4_a_truncated_metadata_store_is_named(first, small, tmp_path, kept):
 def test_P8_no_secret_of_the_environment_is_stored(first, injected):
     files = [p for p in first.output_dir.rglob("*") if p.is_file()]
     injected(1, [p for p in files if SECRET.encode() in p.read_bytes()])
-
-
-def test_P2_a_run_killed_in_training_resumes(small, tmp_path):
-    settings = tmp_path / "settings.json"
-    settings.write_text(config.to_json(small))
-    directory = tmp_path / "run"
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED_RUN, str(settings), str(directory)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
-    lines = []
-    result = run(small, directory, report=lines.append)
-    assert "  Resuming after step 2." in lines
-    assert not any("step 2/6" in line for line in lines)
-    assert result.summary["pretrain"]["steps"] == 6
-    assert ran(result) == LEARNING | DECIDING
-    again = run(small, directory)
-    assert ran(again) == set()

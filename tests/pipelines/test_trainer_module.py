@@ -123,9 +123,11 @@ def copy_of(remote, target):
 
 
 @pytest.mark.faults
-def test_a_preempted_job_saves_and_goes_on(tiny_records, tiny, tmp_path):
+def test_T2_a_preempted_job_saves_and_goes_on(
+    tiny_records, tiny, tmp_path, injected
+):
     """SIGTERM, as a machine is taken away; then the job is started again."""
-    longer = config.resolve(tiny, ["training.num_steps=300"])
+    longer = config.resolve(tiny, ["training.num_steps=100"])
     told = json.dumps(arguments(tiny_records, longer, tmp_path))
     environment = {
         **job_environment(tmp_path),
@@ -154,11 +156,13 @@ def test_a_preempted_job_saves_and_goes_on(tiny_records, tiny, tmp_path):
     assert "Interrupted by signal 15 after step" in errors
     step = newest(directory)
     assert f"after step {step}," in errors
-    assert 0 < step < 300
+    assert 0 < step < 100
     second = start()
     _, errors = second.communicate(timeout=300)
     assert second.returncode == 0, errors
-    assert newest(directory) == 300
+    assert newest(directory) == 100
     steps = [line["step"] for line in RunDirectory(directory).history()]
     assert steps == sorted({*steps})
     assert (tmp_path / "job/model/saved_model.pb").is_file()
+    every = range(2, 101, 2)  # training.log_every
+    injected(1, set(every) - set(steps))

@@ -1,15 +1,19 @@
 """The pipeline compiled for Vertex AI, without network or credentials."""
 
+import contextlib
+import io
 import json
 import os
 import re
 import socket
+from typing import NamedTuple
 
 import pytest
 
 from gim_tf import cli, config, experiments
 from gim_tf.errors import ConfigError
 from pipelines.vertex_settings import Machines, Vertex
+from tests.source_files import put
 
 pytestmark = pytest.mark.pipeline
 
@@ -39,6 +43,15 @@ def dry_run(folder, *more, experiment="fashion_mnist_gim"):
     )
 
 
+class Compiled(NamedTuple):
+    """By modality: the job and what was printed; what was around it."""
+
+    jobs: dict
+    printed: dict
+    environment: dict
+    calls: list
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """Both modalities as a user compiles them, and what was printed."""
@@ -63,24 +76,28 @@ def compiled(tmp_path_factory):
         patch.setattr(socket.socket, "connect", connect)
         pictures, sound = folder / "pictures", folder / "sound"
         beam = "--beam-args=--runner=DataflowRunner --project=my-project"
-        assert dry_run(pictures, "--bulk-infer", beam) == 0
+        printed = {path: io.StringIO() for path in (pictures, sound)}
+        with contextlib.redirect_stdout(printed[pictures]):
+            assert dry_run(pictures, "--bulk-infer", beam) == 0
         more = ("--data", "gs://my-bucket/LibriSpeech", "--spot")
         machine = ("--accelerator", "NVIDIA_TESLA_T4:2")
+        machine += ("--set", "training.strategy=mirrored")
         account = "runner@my-project.iam.gserviceaccount.com"
         options = (*more, *machine, "--service-account", account)
-        assert dry_run(sound, *options, experiment="librispeech_gim") == 0
+        with contextlib.redirect_stdout(printed[sound]):
+            assert dry_run(sound, *options, experiment="librispeech_gim") == 0
         environment = dict(os.environ)
     jobs = {
         path.name: json.loads((path / "pipeline.json").read_text())
         for path in (pictures, sound)
     }
-    return jobs, environment, calls
+    texts = {path.name: text.getvalue() for path, text in printed.items()}
+    return Compiled(jobs, texts, environment, calls)
 
 
 def test_P7_compiling_needs_no_network_and_no_credentials(compiled, injected):
-    jobs, _, calls = compiled
-    assert all(tasks(job) for job in jobs.values())
-    injected(len(jobs), calls)
+    assert all(tasks(job) for job in compiled.jobs.values())
+    injected(len(compiled.jobs), compiled.calls)
 
 
 def tasks(job):
@@ -101,7 +118,7 @@ def test_P7_it_is_a_pipeline_job_with_all_components(compiled, modality, added):
     from kfp.pipeline_spec import pipeline_spec_pb2
 
     proto = json_format.ParseDict(
-        compiled[0][modality], pipeline_spec_pb2.PipelineJob()
+        compiled.jobs[modality], pipeline_spec_pb2.PipelineJob()
     )
     directory = proto.runtime_config.gcs_output_directory
     assert directory == f"{ROOT}/pipeline"
@@ -126,8 +143,8 @@ def test_P7_it_is_a_pipeline_job_with_all_components(compiled, modality, added):
 
 def test_P8_no_secret_is_in_it_and_no_local_path(compiled):
     """No value of the environment, and nothing that looks like a key."""
-    jobs, environment, _ = compiled
-    text = json.dumps(jobs)
+    environment = compiled.environment
+    text = json.dumps(compiled.jobs)
     assert environment["GIM_TEST_TOKEN"] == SECRET
     ours = {"my-project", IMAGE, ROOT}
     found = {
@@ -146,7 +163,7 @@ def test_training_is_a_custom_job_of_vertex(compiled):
     from tfx.extensions.google_cloud_ai_platform import training_clients
 
     custom = json.loads(
-        parameter(compiled[0]["sound"], "Trainer", "custom_config")
+        parameter(compiled.jobs["sound"], "Trainer", "custom_config")
     )
     job = custom["ai_platform_training_args"]
     assert job.pop("project") == "my-project"
@@ -175,14 +192,14 @@ def test_training_is_a_custom_job_of_vertex(compiled):
     assert custom["tensorboard_dir"] == f"{base}/logs"
     assert base.startswith(f"{ROOT}/training/")
     # A bucket is read where Vertex AI mounts it.
-    data = json.loads(parameter(compiled[0]["sound"], "RecordGen", "data"))
+    data = json.loads(parameter(compiled.jobs["sound"], "RecordGen", "data"))
     assert data["path"] == "/gcs/my-bucket/LibriSpeech"
 
 
 def test_the_plan_names_components_machines_and_inputs(compiled):
     from pipelines import vertex_plan
 
-    steps = vertex_plan.steps(compiled[0]["sound"])
+    steps = vertex_plan.steps(compiled.jobs["sound"])
     names = [step.name for step in steps]
     assert names.index("RecordGen") < names.index("Trainer")
     assert names.index("Push") < names.index("Report")
@@ -197,11 +214,81 @@ def test_the_plan_names_components_machines_and_inputs(compiled):
     assert "not visible" in vertex_plan.inputs(elsewhere)["size"]
 
 
+def facts(text):
+    """The lines "name: value" below the table."""
+    lines = [line.partition(":") for line in text.splitlines()]
+    return {name: value.strip() for name, colon, value in lines if colon}
+
+
+@pytest.mark.parametrize("modality", ["pictures", "sound"])
+def test_P7_the_dry_run_prints_what_would_be_submitted(compiled, modality):
+    from pipelines import vertex_plan
+
+    text = compiled.printed[modality]
+    table, _, rest = text.partition("\n\n")
+    header, *rows = table.splitlines()
+    assert header.split() == ["component", "machine", "reads"]
+    cells = [re.split(r"\s{2,}", row.strip()) for row in rows]
+    printed = [tuple(row) for row in cells if set(row[0]) != {"-"}]
+    steps = vertex_plan.steps(compiled.jobs[modality])
+    assert {name for name, _, _ in printed} >= COMPONENTS
+    assert printed == [
+        (step.name, step.machine, ", ".join(step.reads) or "-")
+        for step in steps
+    ]
+    machines = {name: machine for name, machine, _ in printed}
+    assert machines["LinearProbe"] == "4 cores, 16 GB"
+    trains = "starts 1 x n1-standard-8"
+    if modality == "sound":
+        trains += " with 2 x NVIDIA_TESLA_T4"
+    assert machines["Trainer"].endswith(trains)
+    told = facts(rest)
+    assert told["images"] == IMAGE
+    assert told["project"] == "my-project"
+    assert told["region"] == "europe-west4"
+    assert told["pipeline root"] == f"{ROOT}/pipeline"
+    assert told["compiled"].endswith(f"{modality}/pipeline.json")
+    assert re.match(
+        r"[\d,]+ steps a module of \d+, [\d,]+ exam", told["training"]
+    )
+    assert text.endswith("\nDry run: nothing was submitted.\n")
+
+
+def test_P7_the_dry_run_prints_the_inputs_that_it_can_see(compiled):
+    pictures, sound = (facts(text) for text in compiled.printed.values())
+    assert pictures["data"] == "embedded, inside the image"
+    shards = re.findall(r"(\w+) (\d+)", pictures["shards"])
+    assert {"train", "test"} <= {split for split, _ in shards}
+    assert all(int(count) > 0 for _, count in shards)
+    assert "shards" not in sound
+    assert sound["size"] == "not visible from here"
+    assert sound["data"].endswith("gs://my-bucket/LibriSpeech")
+    account = "runner@my-project.iam.gserviceaccount.com"
+    assert sound["runs as"] == account
+    assert pictures["runs as"] == "the project's default account"
+    assert sound["trains on"].startswith("spot machines, at most 168 h")
+    assert pictures["trains on"].startswith("standard machines")
+
+
+def test_P7_the_dry_run_prints_the_size_of_data_at_hand(tmp_path, capsys):
+    for split in ("train", "test"):
+        for name in ("dark", "light"):
+            put(tmp_path / "data" / split / name / "1.png", bytes(300_000))
+    more = ("--data", str(tmp_path / "data"))
+    settings = ("data.source=folder", 'data.class_names=["dark", "light"]')
+    for setting in settings:
+        more += ("--set", setting)
+    assert dry_run(tmp_path / "out", *more) == 0
+    told = facts(capsys.readouterr().out)
+    assert told["size"] == "4 files, 1.2 MB"
+    assert told["shards"].startswith("train 1")
+
+
 def test_custom_types_can_be_imported_by_their_titles(compiled):
     from tfx.utils import import_utils
 
     for name in ("DataReport", "ProbeReport", "RunReport"):
-        assert f"pipelines.{name}" in json.dumps(compiled[0]["pictures"])
+        assert f"pipelines.{name}" in json.dumps(compiled.jobs["pictures"])
         found = import_utils.import_class_by_path(f"pipelines.{name}")
         assert f"pipelines.{name}" == found.TYPE_NAME
 
@@ -255,7 +342,7 @@ def test_security_without_credentials_submitting_says_what_to_do(
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     file = tmp_path / "pipeline.json"
-    file.write_text(json.dumps(compiled[0]["pictures"]))
+    file.write_text(json.dumps(compiled.jobs["pictures"]))
     vertex = Vertex(project="my-project", region="us-east1", image=IMAGE)
     with pytest.raises(Exception, match="gcloud auth") as caught:
         vertex_runner.submit(

@@ -2,11 +2,16 @@
 
 import pytest
 
-from gim_tf import cli
+from gim_tf import cli, config
 from gim_tf.errors import ConfigError
 from pipelines import secrecy
 from pipelines.mounts import mounted
-from pipelines.vertex_settings import Machines, Vertex, vertex_places
+from pipelines.vertex_settings import (
+    Machines,
+    Vertex,
+    check_accelerators,
+    vertex_places,
+)
 
 pytestmark = pytest.mark.pipeline
 
@@ -32,6 +37,42 @@ def test_what_cannot_be_meant_is_refused(changed, message):
     Vertex(**GOOD)
     with pytest.raises(ConfigError, match=message):
         Vertex(**{**GOOD, **changed})
+
+
+@pytest.mark.parametrize("strategy", ["none", "multiworker"])
+def test_accelerators_that_would_be_idle_are_refused(small, strategy):
+    def check(strategy, schedule="simultaneous", **machine):
+        experiment = config.resolve(
+            small,
+            [
+                f"training.strategy={strategy!r}",
+                f"training.schedule={schedule}",
+            ],
+        )
+        vertex = Vertex(**GOOD, pools=(Machines(**machine),))
+        check_accelerators(experiment, vertex)
+
+    two = {"accelerator": "NVIDIA_TESLA_T4", "accelerators": 2}
+    with pytest.raises(ConfigError, match="names 2, of which") as caught:
+        check(strategy, **two)
+    assert f"{strategy!r} uses one" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    check("mirrored", **two)
+    check("none", "decoupled", **two)
+    check(strategy, accelerator="NVIDIA_TESLA_T4")
+    check(strategy, accelerators=2)  # of none
+
+
+def test_the_command_refuses_them_before_it_loads_tfx(tmp_path, capsys):
+    command = ["run", "--experiment", "fashion_mnist_gim", "--dry-run"]
+    command += ["--runner", "vertex", "--project", "my-project"]
+    command += ["--region", "europe-west4", "--image", "gim:1"]
+    command += ["--pipeline-root", "gs://bucket/gim"]
+    command += ["--output-dir", str(tmp_path / "out")]
+    assert cli.main([*command, "--accelerator", "NVIDIA_TESLA_T4:2"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("gim: error: --accelerator names 2, of which")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("root", ["bucket/gim", "s3://b/x", "gs://", "/gcs/b"])

@@ -23,7 +23,12 @@ import numpy as np
 import pytest
 import requests
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from google.protobuf import json_format
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 
 from gim_tf import cli
 from gim_tf.errors import (
@@ -187,7 +192,58 @@ def b64(file):
     return {"b64": base64.b64encode(file).decode()}
 
 
-def test_S1_status_and_metadata_are_those_of_the_export(served, models):
+def contract(signature_defs):
+    """(dtype, sizes) of every tensor of every signature; -1: any size."""
+    return {
+        name: {
+            side: {
+                key: (info.dtype, [dim.size for dim in info.tensor_shape.dim])
+                for key, info in getattr(signature, side).items()
+            }
+            for side in ("inputs", "outputs")
+        }
+        for name, signature in signature_defs.items()
+        if not name.startswith("__")
+    }
+
+
+def contract_of(signatures):
+    """The same of a SavedModel, as TensorFlow has loaded it."""
+
+    def told(specs):
+        return {
+            key: (
+                spec.dtype.as_datatype_enum,
+                [-1 if size is None else size for size in spec.shape],
+            )
+            for key, spec in specs.items()
+        }
+
+    return {
+        name: {
+            "inputs": told(one.structured_input_signature[1]),
+            "outputs": told(one.structured_outputs),
+        }
+        for name, one in signatures.items()
+    }
+
+
+def metadata_by_grpc(served):
+    request = get_model_metadata_pb2.GetModelMetadataRequest(
+        metadata_field=["signature_def"]
+    )
+    request.model_spec.name = served.model
+    with grpc.insecure_channel(served.grpc) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        answer = stub.GetModelMetadata(request, timeout=30)
+    found = get_model_metadata_pb2.SignatureDefMap()
+    answer.metadata["signature_def"].Unpack(found)
+    return found
+
+
+def test_S1_status_and_metadata_are_those_of_the_export(
+    served, models, injected
+):
     clients = served.clients()
     for client in clients.values():
         assert client.versions() == {1: "AVAILABLE"}
@@ -201,16 +257,36 @@ def test_S1_status_and_metadata_are_those_of_the_export(served, models):
         "status": {"error_code": "OK", "error_message": ""},
     }
     loaded = load_encoder(models[served.model]).signatures
-    for client in clients.values():
-        known = client.signatures()
-        assert set(known) == set(loaded)
-        for name, signature in known.items():
-            inputs = loaded[name].structured_input_signature[1]
-            assert set(signature.inputs) == set(inputs)
-            outputs = loaded[name].structured_outputs
-            assert set(signature.outputs) == set(outputs)
     found = requests.get(f"{url}/versions/1/metadata", timeout=30).json()
     assert found["model_spec"]["version"] == "1"
+    by_rest = json_format.ParseDict(
+        {"signatureDef": found["metadata"]["signature_def"]["signature_def"]},
+        get_model_metadata_pb2.SignatureDefMap(),
+    )
+    expected = contract_of(loaded)
+    for told in (by_rest, metadata_by_grpc(served)):
+        assert contract(told.signature_def) == expected
+    for signature in expected.values():
+        tensors = [
+            *signature["inputs"].values(),
+            *signature["outputs"].values(),
+        ]
+        # A batch of any size, and an answer for each of it.
+        assert all(sizes[0] == -1 for _, sizes in tensors)
+    by_client = [client.signatures() for client in clients.values()]
+    assert [set(known) for known in by_client] == [set(expected)] * 2
+    injected(
+        2 * len(expected),
+        [
+            (name, side, key)
+            for known in by_client
+            for name, signature in known.items()
+            for side in ("inputs", "outputs")
+            for key, (dtype, _) in expected[name][side].items()
+            if getattr(signature, side)[key]
+            != tf.dtypes.as_dtype(dtype).as_numpy_dtype
+        ],
+    )
 
 
 def test_S2_rest_grpc_and_this_process_give_the_same_numbers(served, models):
@@ -301,11 +377,11 @@ def bad_requests():
 EXPLAINED = {
     "no JSON": "JSON Parse error",
     "bad base64": "base64 decode 'image_bytes'",
-    "no picture": "Unknown image file format",
+    "no picture": "Expected a PNG, or a JPEG",
     "wrong key": "Expected the inputs ['image_bytes'], received ['picture']",
     "float for bytes": "for 'image_bytes', received 1.5",
     "empty": "at least one example",
-    "one bad of many": "Example 2 of 3: Unknown image file format",
+    "one bad of many": "Example 2 of 3: Expected a PNG, or a JPEG",
     "wrong key in one": "Example 2 of 2: Expected the inputs",
     "NaN": "Expected finite numbers",
 }
@@ -330,7 +406,7 @@ def dumps(content):
 @pytest.mark.parametrize(
     ("inputs", "signature_name", "message"),
     [
-        ({"image_bytes": [b"abc"]}, "serving_default", "Unknown image file"),
+        ({"image_bytes": [b"abc"]}, "serving_default", "Expected a PNG"),
         ({"picture": [b"abc"]}, "serving_default", "image_bytes"),
         (
             {"image_bytes": np.array([1.5], "f")},
@@ -434,9 +510,12 @@ def test_a_deadline_and_a_server_that_is_not_there_are_typed(vision):
             client.signatures()
 
 
-def test_S7_the_load_test_prints_a_row_a_concurrency(served, tmp_path, capsys):
+def test_S7_the_load_test_prints_a_row_a_concurrency(
+    served, tmp_path, capsys, injected
+):
     file = tmp_path / "file"
     file.write_bytes(FILES[served.model][0])
+    sent, errors = 0, []
     for url in (served.rest, f"grpc://{served.grpc}"):
         done = load_test.main(
             [
@@ -445,10 +524,21 @@ def test_S7_the_load_test_prints_a_row_a_concurrency(served, tmp_path, capsys):
             ]
         )
         assert done == 0
-        header, *rows = capsys.readouterr().out.splitlines()
-        assert header.split()[:3] == ["concurrency", "requests", "errors"]
-        assert [row.split()[0] for row in rows] == ["1", "2"]
-        assert [row.split()[2] for row in rows] == ["0", "0"]
+        header, *lines = capsys.readouterr().out.splitlines()
+        names = re.split(r"\s{2,}", header)
+        assert names[:3] == ["concurrency", "requests", "errors"]
+        assert names[3:] == ["p50 ms", "p95 ms", "p99 ms", "requests/s"]
+        rows = [
+            dict(zip(names, map(float, line.split()), strict=True))
+            for line in lines
+        ]
+        assert [row["concurrency"] for row in rows] == [1, 2]
+        for row in rows:
+            assert 0 < row["p50 ms"] <= row["p95 ms"] <= row["p99 ms"]
+            assert row["requests/s"] > 0
+            sent += int(row["requests"])
+            errors += [row] * int(row["errors"])
+    injected(sent, errors)
 
 
 # The last: it moves versions.

@@ -34,16 +34,34 @@ def verified(encoded: bytes) -> bytes:
     """
     image = _opened(encoded)
     _loaded(image)
-    # Only inverted CMYK is wrong among the JPEGs; PNG is right in all modes.
-    if image.format in _KEPT and image.mode != "CMYK":
+    if _is_kept(image):
         _check_graph_decodes(encoded)
         return encoded
     return _png(image)
 
 
+def as_stored(encoded: bytes) -> bytes:
+    """Returns what `verified` returns, without decoding what stays unchanged.
+
+    For files that a decoder is given next which refuses damage.
+
+    Raises:
+      UnreadableError: see `verified`; of a PNG or JPEG only by its header.
+    """
+    image = _opened(encoded)
+    if _is_kept(image) and not getattr(image, "is_animated", False):
+        return encoded
+    return verified(encoded)
+
+
 def encode_pixels(pixels: np.ndarray) -> bytes:
     """PNG of uint8 pixels, [height, width] or [height, width, 3]."""
     return _png(Image.fromarray(pixels))
+
+
+def _is_kept(image: Image.Image) -> bool:
+    # Only inverted CMYK is wrong among the JPEGs; PNG is right in all modes.
+    return image.format in _KEPT and image.mode != "CMYK"
 
 
 def _opened(encoded: bytes) -> Image.Image:
