@@ -23,6 +23,8 @@ from gim_tf.bench.summed import summed_step
 from gim_tf.errors import BenchError, ConfigError
 from tests.conftest import TINY
 
+pytestmark = pytest.mark.integration
+
 
 def traced(function, *shapes):
     specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
@@ -313,7 +315,6 @@ def test_a_process_that_fails_says_so(tiny, monkeypatch):
         measure_apart(Plan(experiment=tiny), steps=1, threads=1)
 
 
-@pytest.mark.integration
 def test_a_driver_asks_for_steps():
     words = [word for setting in TINY for word in ("--set", setting)]
     command = ["bench", "step", "--experiment", "fashion_mnist_gim", *words]
@@ -339,7 +340,6 @@ def test_a_driver_asks_for_steps():
     assert driven.returncode == 0
 
 
-@pytest.mark.integration
 def test_a_step_in_a_process_of_its_own(tiny):
     found = measure_apart(Plan(experiment=tiny, module=2), steps=1, threads=1)
     assert found["module"] == 2

@@ -60,6 +60,7 @@ def in_goldens():
     return names
 
 
+@pytest.mark.integration
 def test_every_layer_and_objective_has_a_golden_or_a_twin():
     answered = in_goldens() | set(TWINS) | NOTHING_COMPUTED
     unanswered = [

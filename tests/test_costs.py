@@ -18,6 +18,8 @@ from gim_tf.bench.kept import kept_bytes
 from gim_tf.losses import InfoNCE
 from tests.conftest import TINY, TINY_SEQUENCE
 
+pytestmark = pytest.mark.integration
+
 
 class Bounds(NamedTuple):
     """The most that a tiny experiment may cost.

@@ -137,6 +137,7 @@ def test_a_label_is_the_phone_at_the_middle_of_its_window(tool):
     assert tool.aligned([5, 6, 7], ends, 720).tolist() == [5, 6, 7]
 
 
+@pytest.mark.integration
 @needs_flite
 def test_the_tool_makes_what_is_embedded(tool, tmp_path):
     tool.write(tool.made(5, 0), tmp_path, 5, 0)

@@ -10,6 +10,8 @@ from gim_tf.encoders.resnet import PreActivationBlock
 from gim_tf.export.saved_model import load_encoder, signature_function
 from gim_tf.training.checkpoints import RunCheckpoints
 
+pytestmark = pytest.mark.integration
+
 MIXED = ("mixed_bfloat16", "mixed_float16")
 
 
@@ -136,7 +138,6 @@ def test_a_block_keeps_its_precision_when_it_is_serialized():
     assert policies == {"mixed_bfloat16"}
 
 
-@pytest.mark.integration
 def test_what_is_exported_is_float32(tiny, tiny_records, tmp_path):
     tiny = config.resolve(tiny, ["training.precision=mixed_bfloat16"])
     files = [str(p) for p in (tiny_records / "Split-train").iterdir()]

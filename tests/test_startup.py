@@ -67,6 +67,7 @@ def test_what_only_tells_loads_next_to_nothing(arguments):
     assert len(modules) < MOST_MODULES
 
 
+@pytest.mark.integration
 def test_jobs_and_the_settings_of_a_pipeline_load_no_tfx():
     modules = loaded(
         "import gim_tf.jobs, gim_tf.fidelity, pipelines.settings\n"

@@ -8,6 +8,8 @@ from gim_tf.bench import timeline
 from gim_tf.bench.stepper import Plan
 from gim_tf.errors import ConfigError
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def recorded():
