@@ -1,5 +1,6 @@
 """Records: the round trip, what is refused, and that nothing is lost."""
 
+import contextlib
 import json
 import os
 import resource
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from gim_tf import jobs
 from gim_tf.config import DataConfig, to_dict
 from gim_tf.data import records, shards
 from gim_tf.data.records import Record, Rejected, WorkItem
@@ -187,6 +189,40 @@ def test_D6_damaged_records_are_named(tmp_path, kind):
     Path(file).write_bytes(content)
     with pytest.raises(DataError, match=r"data_tfrecord-00000-of-00001.gz"):
         records.count_records([file])
+
+
+def test_D6_records_cut_anywhere_are_named(tmp_path, injected):
+    """Behind a record, too, where TensorFlow takes the end for the end."""
+    few = [Record(str(i), i % 2, "train", os.urandom(9)) for i in range(3)]
+    records.write_records(ListSource([*few, GOOD[2]]), tmp_path / "r")
+    (file,) = records.record_files(tmp_path / "r", "train")
+    content = Path(file).read_bytes()
+    assert records.count_records([file]) == 3
+    missed, silent = [], 0
+    for length in range(len(content)):
+        Path(file).write_bytes(content[:length])
+        dataset = tf.data.TFRecordDataset(file, compression_type="GZIP")
+        with contextlib.suppress(tf.errors.OpError):
+            silent += len(list(dataset)) < 4
+        with contextlib.suppress(DataError):
+            records.count_records([file])
+            missed.append(length)
+    assert silent > 20  # else this test would show nothing
+    injected(len(content), missed)
+
+
+def test_D6_a_probe_of_damaged_records_names_them(tiny, tmp_path):
+    records.write_records(ListSource(GOOD), tmp_path / "r")
+    train, test = (
+        records.record_files(tmp_path / "r", split)
+        for split in ("train", "test")
+    )
+    Path(test[0]).write_bytes(b"")
+    with pytest.raises(DataError, match=r"Split-test/data_tfrecord"):
+        jobs.probe(
+            *(tiny, tmp_path / "no model", train, test, tmp_path / "probe"),
+            tensorboard_dir=tmp_path / "tensorboard",
+        )
 
 
 def test_missing_records_are_named(tmp_path):

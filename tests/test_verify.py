@@ -104,6 +104,12 @@ def test_D3_sizes_are_refused_before_they_are_decoded():
             verified(bytes(bomb))
 
 
+def test_D3_a_side_that_no_decoder_reads_is_refused():
+    long = encode(np.zeros((1_000_001, 1), "u1"), "BMP")
+    with pytest.raises(UnreadableError, match="1x1000001 pixels, a side"):
+        verified(long)
+
+
 def test_D3_8000_by_8000_is_the_largest(monkeypatch):
     assert verify.MAX_PIXELS == 8000 * 8000
     monkeypatch.setattr(verify, "MAX_PIXELS", 20 * 30)

@@ -20,6 +20,9 @@ from gim_tf.paths import Place, RemotePath, upload
 SHARD_BYTES = 64 * 2**20
 SHARD_RECORDS = 50_000
 
+_FRAME = 16  # bytes of TFRecord around each record
+_LEAST = 20  # bytes of a gzip file that holds nothing
+
 
 class ShardWriter:
     """Writes one split as gzip TFRecord shards; a context manager.
@@ -92,6 +95,47 @@ class ShardWriter:
 
     def _shard(self, index: int) -> Path:
         return self._directory / f"shard-{index:05d}"
+
+
+def count_in_shard(file: str) -> int:
+    """Counts the records of a shard by reading it to its end.
+
+    TensorFlow takes a gzip file that ends early for one that ends, if it ends
+    behind a record, or is empty. So the size of what was read is compared to
+    that in the file's last four bytes.
+
+    Raises:
+      DataError: the file is damaged; the message names it.
+    """
+    dataset = tf.data.TFRecordDataset(file, compression_type="GZIP")
+    none = tf.zeros(2, tf.int64)
+    try:
+        count, size = dataset.reduce(none, _add_record).numpy().tolist()
+        is_whole = _held(file) == size % 2**32
+    except tf.errors.OpError as error:
+        raise _damaged(file) from error
+    if not is_whole:
+        raise _damaged(file)
+    return int(count)
+
+
+def _add_record(total: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
+    size = tf.cast(tf.strings.length(record), tf.int64) + _FRAME
+    return total + tf.stack([tf.ones_like(size), size])
+
+
+def _held(file: str) -> int | None:
+    """Bytes, modulo 2^32, that a gzip file says it holds; None: no gzip."""
+    with tf.io.gfile.GFile(file, "rb") as opened:
+        size = opened.size()
+        if size < _LEAST:
+            return None
+        opened.seek(size - 4)
+        return int.from_bytes(opened.read(4), "little")
+
+
+def _damaged(file: str) -> DataError:
+    return DataError(f"{file} is damaged. Ingest the data again.")
 
 
 @contextlib.contextmanager

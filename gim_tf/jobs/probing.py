@@ -6,6 +6,7 @@ from typing import Any
 
 from gim_tf import config
 from gim_tf.config import Experiment, ProbeConfig, SequenceProbeConfig
+from gim_tf.data.records import count_records
 from gim_tf.export.manifest import read_manifest, versions
 from gim_tf.export.saved_model import load_encoder
 from gim_tf.inspection import model_card, projector, tensorboard
@@ -49,10 +50,11 @@ def probe(
       "class_names" and "counts"; "settings" and "versions".
 
     Raises:
-      DataError: a split without labels.
+      DataError: a split without labels, or a file that is damaged.
       ExportError: the export is missing or altered.
     """
     check_known(tensorboard_dir)
+    count_records([*train_files, *test_files])  # names one that is damaged
     encoder, manifest = load_encoder(model_dir), read_manifest(model_dir)
     controls = Controls(experiment, [*train_files, *test_files], controls_dir)
     probed = _KINDS[type(experiment.probe)](

@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 MAX_PIXELS = 64_000_000  # three float32 channels of it take 0.8 GB
+MAX_SIDE = 1_000_000  # pixels; libpng reads no longer one
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 
 _KEPT = ("JPEG", "MPO", "PNG")  # MPO: what Pillow calls a JPEG with previews
@@ -30,7 +31,8 @@ def verified(encoded: bytes) -> bytes:
 
     Raises:
       UnreadableError: empty, foreign, truncated, damaged, animated, or above
-        `MAX_PIXELS` (found in the header, before anything is decoded).
+        `MAX_PIXELS` or `MAX_SIDE` (found in the header, before anything is
+        decoded).
     """
     image = _opened(encoded)
     _loaded(image)
@@ -79,6 +81,10 @@ def _opened(encoded: bytes) -> Image.Image:
     if width * height > MAX_PIXELS:
         raise UnreadableError(
             f"too large, {width}x{height} pixels, at most {MAX_PIXELS}"
+        )
+    if max(width, height) > MAX_SIDE:
+        raise UnreadableError(
+            f"too large, {width}x{height} pixels, a side at most {MAX_SIDE}"
         )
     return image
 
