@@ -1,6 +1,7 @@
 """The words of the `gim` command: verbs, options, help and examples."""
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from gim_tf import __version__
@@ -20,6 +21,8 @@ from gim_tf.cli import (
 )
 from gim_tf.cli.shared import disk_path
 from gim_tf.paths import as_path
+
+_BEAM = "--beam-args"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,6 +63,19 @@ def parser() -> argparse.ArgumentParser:
     benching.add_bench(added)
     planning.add_plan(added)
     return command
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The options of a command; ends the process where they are none.
+
+    The flags of `--beam-args` are one word that begins as an option does, of
+    which some (`--runner`) are also ours: argparse would take it for that.
+    """
+    joined = list(words)
+    for place in range(len(joined) - 2, -1, -1):
+        if joined[place] == _BEAM:
+            joined[place : place + 2] = [f"{_BEAM}={joined[place + 1]}"]
+    return parser().parse_args(joined)
 
 
 def _add_run(added: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from gim_tf.cli.arguments import parser
+from gim_tf.cli.arguments import parse
 from gim_tf.errors import GimError, disk_error
 
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     a decoupled run was lost, the others are saved. 128 + n: ended by signal n,
     saved.
     """
-    options = parser().parse_args(arguments)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     _quieten()
     try:
         options.verb(options)
