@@ -6,6 +6,7 @@ from typing import Any
 
 from gim_tf import __version__
 from gim_tf.cli import (
+    authors,
     benching,
     clouding,
     decoupling,
@@ -56,9 +57,9 @@ def parser() -> argparse.ArgumentParser:
     _add_serve(added)
     _add_serve_check(added)
     deploying.add_deploy(added)
-    _add_import_weights(added)
-    _add_export_weights(added)
-    _add_golden_check(added)
+    authors.add_import_weights(added)
+    authors.add_export_weights(added)
+    authors.add_golden_check(added)
     studying.add_study(added)
     benching.add_bench(added)
     planning.add_plan(added)
@@ -346,66 +347,4 @@ def _add_serve_check(added: Any) -> None:
     )
     parser.add_argument(
         "directory", type=disk_path, metavar="DIR", help="of one version"
-    )
-
-
-def _add_import_weights(added: Any) -> None:
-    parser = shared.verb(
-        added,
-        "import-weights",
-        verbs.import_weights,
-        "start from weights that the authors' PyTorch code has trained",
-        "gim import-weights --experiment stl10_gim --weights model_300.npz "
-        "--output-dir outputs/authors --data stl10_binary/",
-        "gim probe --output-dir outputs/authors",
-    )
-    shared.add_experiment(parser)
-    parser.add_argument(
-        "--weights",
-        type=disk_path,
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help=".npz or .safetensors: one of the whole model, or one a module, "
-        "first to last",
-    )
-    shared.add_output(parser)
-
-
-def _add_export_weights(added: Any) -> None:
-    parser = shared.verb(
-        added,
-        "export-weights",
-        verbs.export_weights,
-        "write a pretrained network's weights for the authors' PyTorch code",
-        "gim export-weights --output-dir outputs/lib --output weights.npz",
-    )
-    shared.add_output(parser)
-    parser.add_argument(
-        "--output",
-        type=disk_path,
-        required=True,
-        help=".npz: one array a parameter, under the authors' names",
-    )
-
-
-def _add_golden_check(added: Any) -> None:
-    parser = shared.verb(
-        added,
-        "golden-check",
-        verbs.golden_check,
-        "compare with arrays that the authors' code computed",
-        "gim golden-check --goldens tests/goldens",
-    )
-    parser.add_argument(
-        "--goldens",
-        type=disk_path,
-        required=True,
-        metavar="DIR",
-        help="holds manifest.json and one .npz a case",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="a last line for machines: cases, failed, worst",
     )

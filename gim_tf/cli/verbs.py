@@ -19,12 +19,11 @@ from gim_tf.config import Experiment
 from gim_tf.errors import (
     ConfigError,
     DataError,
-    GoldenError,
     NotBlessedError,
 )
 from gim_tf.paths import Place, local_path
 
-_SETTINGS_FILE = "experiment.json"
+SETTINGS_FILE = "experiment.json"
 
 
 def run(options: argparse.Namespace) -> None:
@@ -100,7 +99,7 @@ def pretrain(options: argparse.Namespace) -> None:
         if not place.is_chief:
             say("Trained. The chief has the run.")
             return
-        run_directory.write_json(_SETTINGS_FILE, config.to_dict(experiment))
+        run_directory.write_json(SETTINGS_FILE, config.to_dict(experiment))
     say(f"Trained. Next: {installed('gim')} probe --output-dir {directory}")
 
 
@@ -212,77 +211,15 @@ def serve_check(options: argparse.Namespace) -> None:
         print(f"ok  {passed.name:<10}  {passed.found}", flush=True)
 
 
-def import_weights(options: argparse.Namespace) -> None:
-    """Loads weights; ingests too, if the data are at hand, for the probes."""
-    from gim_tf import jobs
-    from gim_tf.data.corpus import read_corpus
-    from gim_tf.training.run_directory import RunDirectory
-
-    experiment = resolved(options)
-    directory = options.output_dir
-    writable(directory)
-    run_directory = RunDirectory(directory)
-    # Without data there is still the encoder to export.
-    source = experiment.data.source
-    has_data = experiment.data.path or source.startswith("embedded")
-    with run_directory.locked():
-        jobs.import_weights(
-            experiment,
-            options.weights,
-            directory / "training",
-            records_dir=directory / "records" if has_data else None,
-        )
-        if has_data:
-            experiment = config.completed(
-                experiment, read_corpus(directory / "records")
-            )
-        run_directory.write_json(_SETTINGS_FILE, config.to_dict(experiment))
-    verb = "probe" if has_data else "export"
-    say(f"Next: {installed('gim')} {verb} --output-dir {directory}")
-    if not has_data:
-        say("To probe them too, import them again with --data.")
-
-
-def export_weights(options: argparse.Namespace) -> None:
-    """Writes the trained weights under the authors' names."""
-    from gim_tf import jobs
-
-    directory = options.output_dir
-    count = jobs.export_weights(
-        recorded(directory), directory / "training", options.output
-    )
-    print(f"{count} arrays in {options.output}")
-
-
-def golden_check(options: argparse.Namespace) -> None:
-    """Prints how near every array is, and fails where one is not."""
-    from gim_tf import fidelity
-
-    def progress(result: fidelity.CaseResult) -> None:
-        verdict = "met" if result.passed else "NOT MET"
-        say(f"{result.name}: {verdict}")
-
-    results = fidelity.check_directory(options.goldens, progress)
-    print(fidelity.as_text(results))
-    if options.json:
-        print(fidelity.as_json(results))
-    failed = [result.name for result in results if not result.passed]
-    if failed:
-        raise GoldenError(
-            f"{len(failed)} of {len(results)} cases are not met: "
-            f"{', '.join(failed)}."
-        )
-
-
 def recorded(directory: Place) -> Experiment:
     """The experiment that was pretrained in a directory."""
-    path = directory / _SETTINGS_FILE
+    path = directory / SETTINGS_FILE
     try:
         return config.from_dict(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise DataError(
             f"{directory} holds no finished pretraining (no readable "
-            f"{_SETTINGS_FILE}); run `gim pretrain` there first."
+            f"{SETTINGS_FILE}); run `gim pretrain` there first."
         ) from error
 
 
