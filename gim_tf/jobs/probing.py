@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gim_tf import config
+from gim_tf.accelerators import grow_gpu_memory
 from gim_tf.config import Experiment, ProbeConfig, SequenceProbeConfig
 from gim_tf.data.records import count_records
 from gim_tf.export.manifest import read_manifest, versions
@@ -54,6 +55,7 @@ def probe(
       ExportError: the export is missing or altered.
     """
     check_known(tensorboard_dir)
+    grow_gpu_memory()  # before TensorFlow starts on them
     count_records([*train_files, *test_files])  # names one that is damaged
     encoder, manifest = load_encoder(model_dir), read_manifest(model_dir)
     controls = Controls(experiment, [*train_files, *test_files], controls_dir)
