@@ -24,6 +24,7 @@ from tfx.dsl.components.base import (
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
+from gim_tf.accelerators import grow_gpu_memory
 from gim_tf.data import corpus
 from gim_tf.data.records import (
     Record,
@@ -66,6 +67,10 @@ class WriteShards(beam.DoFn):
     def __init__(self, source: Source, directory: str) -> None:
         self._source = source
         self._directory = directory
+
+    def setup(self) -> None:
+        """Leaves GPUs to others; pictures are checked by TensorFlow."""
+        grow_gpu_memory()
 
     def process(self, shard: Shard) -> Iterator[_Written]:
         """Writes one shard; a repeated attempt replaces the whole file."""

@@ -17,6 +17,7 @@ _PIPELINES = Path(__file__).parent
 _HASHED = {".py", ".html", ".css", ".pbtxt"}
 
 _RECORDS = (
+    "accelerators.py",
     "data/alignments.py",
     "data/corpus.py",
     "data/pcm.py",
@@ -40,7 +41,6 @@ GATE_SOURCES = (
 # What decides the weights: checkpoints are continued under this code only.
 WEIGHT_SOURCES = (
     *_RECORDS,
-    "accelerators.py",
     "build.py",
     "config",
     "data/flac.py",

@@ -3,8 +3,10 @@
 import pytest
 import tensorflow as tf
 
+from gim_tf import config, jobs
 from gim_tf.accelerators import grow_gpu_memory
 from gim_tf.bench import machine
+from gim_tf.errors import DataError
 from gim_tf.export.saved_model import load_encoder
 from serving.served_model import ServedModel
 from tests.saved_models import write_untrained
@@ -37,7 +39,16 @@ def test_memory_of_every_gpu_grows(asked):
 
 def test_and_wherever_something_is_loaded_or_measured(tiny, asked, tmp_path):
     write_untrained(tiny, tmp_path / "model")
+    nowhere = config.resolve(
+        tiny, ["data.source=folder", f"data.path={str(tmp_path / 'none')!r}"]
+    )
+
+    def ingest():
+        with pytest.raises(DataError):
+            jobs.ingest(nowhere, tmp_path / "records")
+
     for use in (
+        ingest,
         lambda: load_encoder(tmp_path / "model"),
         lambda: ServedModel(tmp_path / "model"),
         lambda: machine.set_threads(None),

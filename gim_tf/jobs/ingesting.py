@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from gim_tf.accelerators import grow_gpu_memory
 from gim_tf.config import Experiment, to_dict
 from gim_tf.data import corpus, records
 from gim_tf.data.sources import open_source
@@ -23,6 +24,7 @@ def ingest(experiment: Experiment, directory: AnyPath) -> dict[str, Any]:
     Raises:
       DataError: see `gim_tf.data.records.write_records`.
     """
+    grow_gpu_memory()  # pictures are checked by TensorFlow's decoder
     source = open_source(experiment.data)
     wanted = {
         "fingerprint": source.fingerprint(),
