@@ -32,7 +32,7 @@ SETTINGS = (
     "stack.objective.prediction_steps=2",
     "training.batch_size=8",
     "training.num_steps=40",
-    "training.log_every=4",
+    "training.log_every=1",  # a line is a mean since the run last went on
     "training.checkpoint_every=3",
     "probe.epochs=2",
 )
