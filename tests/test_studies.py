@@ -316,6 +316,9 @@ def test_a_sweep_of_a_user_s_own_is_a_study(tmp_path):
     assert steps[1:3] == [1, 3]
     assert runs[3].experiment.training.batch_size == 8
     assert len({run.directory for run in runs}) == len(runs)
+    signs = {"dataset": "flite", "vary": {"blessing.margin": [-1, 1]}}
+    names = [system.name for system in swept(tmp_path, signs).systems]
+    assert len(set(names)) == 3
 
 
 @pytest.mark.parametrize(
@@ -329,6 +332,7 @@ def test_a_sweep_of_a_user_s_own_is_a_study(tmp_path):
         ({"dataset": "flite", "vary": {"training.seed": 1}}, "list of values"),
         ({"dataset": "flite", "together": [3]}, "list of objects"),
         ({"dataset": "flite"}, "something to 'vary'"),
+        ({"dataset": "flite", "vary": {"training.seed": [1, 1]}}, "twice"),
     ],
 )
 def test_what_is_no_sweep_is_refused_in_one_line(tmp_path, content, message):

@@ -23,7 +23,10 @@ class Point(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """One module's loss over training; `held_out` may be empty."""
+    """One module's evaluated losses over training; each may be empty.
+
+    `training` is that of examples which are trained on.
+    """
 
     name: str
     steps: Sequence[int]
@@ -109,7 +112,7 @@ def by_depth(
 
 
 def losses(panels: Mapping[str, Sequence[Trace]]) -> bytes:
-    """Training loss and, dashed, held-out loss of each module over training.
+    """Loss of each module over training, dashed on what is held out.
 
     Args:
       panels: by title, the modules first to last; one scale for all.

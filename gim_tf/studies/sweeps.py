@@ -50,7 +50,6 @@ def _study(name: str, content: Any) -> Study:
         title = ", ".join(f"{_last(k)} = {v}" for k, v in settings.items())
         systems.append(
             System(
-                # Of the whole settings, so that two never share a folder.
                 name=f"{base}_{_slug(' '.join(words))}",
                 title=title,
                 experiment=experiment,
@@ -58,6 +57,9 @@ def _study(name: str, content: Any) -> Study:
                 group=group,
             )
         )
+    names = [system.name for system in systems]
+    if twice := [one for one in names if names.count(one) > 1]:
+        raise ConfigError(f"Expected each run once, received {twice[0]} twice.")
     return Study(
         name=name,
         summary=content.get("summary", f"a sweep of {len(systems) - 1} runs"),
@@ -118,4 +120,5 @@ def _last(key: str) -> str:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^0-9A-Za-z.]+", "_", text).strip("_.")
+    # With the signs: -1 is not 1, and their runs have folders of these names.
+    return re.sub(r"[^0-9A-Za-z.+-]+", "_", text).strip("_.")
