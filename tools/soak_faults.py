@@ -32,8 +32,8 @@ SETTINGS = (
     "stack.objective.prediction_steps=2",
     "training.batch_size=8",
     "training.num_steps=40",
-    "training.log_every=1",  # a line is a mean since the run last went on
-    "training.checkpoint_every=3",
+    "training.log_every=5",
+    "training.checkpoint_every=3",  # most of them between two log lines
     "probe.epochs=2",
 )
 
@@ -205,7 +205,8 @@ def fault_checkpoint(one: Round) -> str:
     step = newest(one.run)
     if not step:
         return fault_kill(one) + ", no checkpoint" + NOT_YET
-    files = sorted((one.run / "training").glob(f"ckpt-{step}.*"))
+    folder = one.run / "training"
+    files = [*folder.glob(f"ckpt-{step}.data*"), folder / f"ckpt-{step}.index"]
     path = one.random.choice(files)
     if one.random.random() < 0.2:
         path.unlink()

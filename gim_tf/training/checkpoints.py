@@ -7,21 +7,31 @@ directory are the truth, whatever TensorFlow's state file says; `SAVED` only
 tells a directory that has had one from one whose first was never finished.
 """
 
+import json
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
 
 from gim_tf.errors import CheckpointError
-from gim_tf.paths import AnyPath, Place, as_path, in_order, remove_tree
+from gim_tf.paths import (
+    AnyPath,
+    Place,
+    as_path,
+    in_order,
+    remove_tree,
+    write_whole,
+)
 from gim_tf.training.stopping import EarlyStopping
 from gim_tf.training.trainer import GIMTrainer
 
 _LOG = logging.getLogger(__name__)
 _SAVED = "SAVED"
+_WINDOW = ".window.json"
 _INDEX = re.compile(r"ckpt-(\d+)\.index")
 _PARTIAL = re.compile(r"ckpt-.*_temp")
 _UNREADABLE = (tf.errors.OpError, IndexError, ValueError, AssertionError)
@@ -31,8 +41,8 @@ class RunCheckpoints:
     """Saves and restores a trainer in one directory.
 
     Args:
-      directory: holds `ckpt-<step>.index` and `.data-*`; created if missing;
-        of a file system, or a URL.
+      directory: holds `ckpt-<step>.index`, `.data-*` and `.window.json`;
+        created if missing; of a file system, or a URL.
       trainer: whose stack and optimizers are saved, all built.
       stopping: saved too, if there is one.
       keep: newest checkpoints that are kept; at least 2, so that a damaged
@@ -40,6 +50,8 @@ class RunCheckpoints:
 
     Attributes:
       variables: all that is saved, but the step.
+      window: what was saved of the log with the restored checkpoint, see
+        `gim_tf.training.window`; {} if nothing was.
     """
 
     def __init__(
@@ -54,6 +66,7 @@ class RunCheckpoints:
             raise ValueError(f"keep must be at least 2, received {keep}.")
         self.directory = as_path(directory)
         self.keep = keep
+        self.window: dict[str, Any] = {}
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         more = {} if stopping is None else {"stopping": stopping.state}
         self.variables = [] if stopping is None else stopping.variables
@@ -89,11 +102,17 @@ class RunCheckpoints:
         found = (_INDEX.fullmatch(p.name) for p in self._entries())
         return sorted(int(match.group(1)) for match in found if match)
 
-    def save(self, step: int) -> str:
+    def save(
+        self, step: int, window: Mapping[str, Any] = MappingProxyType({})
+    ) -> str:
         """Writes `ckpt-<step>`, then removes the oldest beyond `keep`.
 
         Checkpoints of later steps, left by a run that went further, go too:
         they belong to another future.
+
+        Args:
+          step: steps done.
+          window: of the log, plain JSON values.
 
         Raises:
           CheckpointError: it could not be written (disk full, read-only);
@@ -103,6 +122,10 @@ class RunCheckpoints:
         prefix = str(self.directory / f"ckpt-{step}")
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+            write_whole(
+                self.directory / f"ckpt-{step}{_WINDOW}",
+                json.dumps(dict(window)),
+            )
             self._checkpoint.write(prefix)
             (self.directory / _SAVED).touch()
         except (OSError, tf.errors.OpError) as error:
@@ -163,6 +186,7 @@ class RunCheckpoints:
             raise CheckpointError(
                 f"Checkpoint {prefix} cannot be read: {_first_line(error)}."
             ) from error
+        self.window = _window(as_path(f"{prefix}{_WINDOW}"))
         return int(self._step.numpy())
 
     def _tracked(self, variables: Sequence[Any]) -> tf.train.Checkpoint:
@@ -184,6 +208,18 @@ class RunCheckpoints:
             if path.name.startswith(f"ckpt-{step}."):
                 path.unlink(missing_ok=True)
         remove_tree(self.directory / f"ckpt-{step}_temp")
+
+
+def _window(path: Place) -> dict[str, Any]:
+    """A log's window; of an earlier version's checkpoint, or damaged: {}."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        _LOG.warning("%s cannot be read (%s).", path, error)
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _first_line(error: Exception) -> str:

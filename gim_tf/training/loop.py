@@ -32,6 +32,7 @@ from gim_tf.training.schedules import (
 )
 from gim_tf.training.stopping import EarlyStopping
 from gim_tf.training.trainer import GIMTrainer, Metrics
+from gim_tf.training.window import Window
 
 _LOG = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def train_on(
     replicas = replicas or Replicas()
     phases = _phases(settings, stopping)
     batches = _Timed(flow.batches)
-    window = _Window(flow.batch_size)
+    window = Window(flow.batch_size, checkpoints.window)
     measure = tf.function(
         lambda x: monitors.measure(trainer.stack, x), autograph=False
     )
@@ -148,7 +149,8 @@ def train_on(
         unit="step",
         disable=not (settings.show_progress and sys.stderr.isatty()),
     )
-    with progress, Saving(checkpoints, flow.interrupts, start_step) as done:
+    saving = Saving(checkpoints, flow.interrupts, start_step, window)
+    with progress, saving as done:
         while done.step < total_steps(phases):
             step = done.step + 1
             batch = next(batches)
@@ -171,7 +173,7 @@ def train_on(
             if is_end or evaluated or step % settings.log_every == 0:
                 if replicas.is_chief:
                     on_log(_log_line(step, window, measure, batch, evaluated))
-                window = _Window(flow.batch_size)
+                window.restart()
             if flow.on_output is not None:
                 flow.on_output(step, z, batch.labels)
             stop = _first_signal(
@@ -179,7 +181,7 @@ def train_on(
             )
             saves = is_last or stop or step % settings.checkpoint_every == 0
             if saves and replicas.is_chief:
-                checkpoints.save(step)
+                checkpoints.save(step, window.state())
             if stop:
                 raise _interrupted(stop, step)
 
@@ -192,9 +194,14 @@ class Saving:
     """
 
     def __init__(
-        self, checkpoints: RunCheckpoints, interrupts: Interrupts, step: int
+        self,
+        checkpoints: RunCheckpoints,
+        interrupts: Interrupts,
+        step: int,
+        window: Window | None = None,
     ) -> None:
         self.step = step
+        self._window = window
         self._checkpoints = checkpoints
         self._interrupts = interrupts
 
@@ -210,7 +217,8 @@ class Saving:
         if not isinstance(error, StopWaiting | WorkerLostError):
             return
         if self.step not in self._checkpoints.steps():
-            self._checkpoints.save(self.step)
+            state = self._window.state() if self._window else {}
+            self._checkpoints.save(self.step, state)
         if self._interrupts.received is not None:
             raise _interrupted(self._interrupts.received, self.step) from error
 
@@ -292,47 +300,9 @@ class _Timed:
         return batch
 
 
-class _Window:
-    """Metrics of the steps since the last log line."""
-
-    def __init__(self, batch_size: int) -> None:
-        self._batch_size = batch_size
-        self._started = time.monotonic()
-        self._waited = 0.0
-        self._lines: list[Mapping[str, Mapping[str, np.ndarray]]] = []
-
-    def add(
-        self, metrics: Mapping[str, Mapping[str, np.ndarray]], waited: float
-    ) -> None:
-        self._lines.append(metrics)
-        self._waited += waited
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._started
-
-    def examples_per_second(self) -> float:
-        return len(self._lines) * self._batch_size / self.seconds()
-
-    def data_wait(self) -> float:
-        return self._waited / self.seconds()
-
-    def means(self) -> dict[str, dict[str, Any]]:
-        newest = self._lines[-1]
-        return {
-            name: {
-                key: np.mean(
-                    [line[name][key] for line in self._lines if name in line],
-                    axis=0,
-                ).tolist()
-                for key in newest[name]
-            }
-            for name in newest
-        }
-
-
 def _log_line(
     step: int,
-    window: _Window,
+    window: Window,
     measure: Callable[[tf.Tensor], Metrics],
     batch: Batch,
     evaluated: LogLine,
