@@ -506,3 +506,17 @@ def test_jobs_by_cores_and_memory(monkeypatch, tmp_path):
 
 def test_memory_that_is_available_is_known():
     assert 0.01 < resources.available_gigabytes() < 100_000
+
+
+def test_a_containers_limits_count(tmp_path, monkeypatch):
+    free, cores = resources.available_gigabytes(), resources.cores()
+    monkeypatch.setattr(resources, "_GROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert resources.cores() == cores
+    assert resources.available_gigabytes() == pytest.approx(free, rel=0.2)
+    (tmp_path / "memory.max").write_text("300000000\n")
+    (tmp_path / "memory.current").write_text("100000000\n")
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert resources.available_gigabytes() == 0.2
+    assert resources.cores() == 1

@@ -7,8 +7,8 @@ here; no batch normalisation and no dropout.
 
 Paper row: none; Nøkland & Eidnes (2019), "vgg8b" with "predsim".
 Expected:  5.58 % error in the authors' README, with 400 epochs of colour
-           pictures at full width, by their own output layer; ours: see the
-           results table of the README.
+           pictures at full width, by their own output layer; ours: see
+           docs/results.md.
 Cost:      estimated: an hour on two CPU cores; 16 times that at full width.
 Command:   gim run --experiment cifar10_predsim_vgg8b \
                --data cifar10-train.tfrecord.gz \

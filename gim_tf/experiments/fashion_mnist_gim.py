@@ -2,7 +2,7 @@
 
 Paper row: none; the recipe of `stl10_gim`, made small: three modules of one
            bottleneck each, patches of 8 with stride 4 in a 7x7 grid.
-Expected:  see the results table of the README (mean and spread of 3 seeds).
+Expected:  see docs/results.md (mean and spread of 3 seeds).
 Cost:      under 15 minutes on two CPU cores.
 Command:   gim run --experiment fashion_mnist_gim \
                --output-dir outputs/fashion_mnist_gim

@@ -1,7 +1,7 @@
 """Greedy InfoMax on five minutes of synthetic speech.
 
 Paper row: none; the recipe of `librispeech_gim`, made small.
-Expected:  see the results table of the README (mean and spread of 3 seeds).
+Expected:  see docs/results.md (mean and spread of 3 seeds).
 Cost:      under 15 minutes on two CPU cores.
 Command:   gim run --experiment flite_gim --output-dir outputs/flite_gim
 """

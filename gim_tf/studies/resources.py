@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+_GROUP = Path("/sys/fs/cgroup")  # a container's own, of version 2
 _CARDS = Path("/proc/driver/nvidia/gpus")
 _MEMINFO = Path("/proc/meminfo")
 _THREADS = (
@@ -36,18 +37,37 @@ def environment(jobs: int) -> dict[str, str]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use, by its affinity and its container."""
+    count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    quota, _, period = _limit("cpu.max").partition(" ")
+    if quota.isdigit():
+        count = min(count, int(quota) // int(period))
+    return max(1, count)
 
 
 def available_gigabytes() -> float:
-    """Memory that new processes can have without swapping, in GB."""
+    """Memory that new processes can have without swapping, in GB.
+
+    Of the machine or of the container, whichever has less.
+    """
     try:
         lines = _MEMINFO.read_text().splitlines()
     except OSError:  # no Linux: pages that are free
         pages = os.sysconf("SC_AVPHYS_PAGES")
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e9
     sizes = dict(line.split(":", 1) for line in lines)
-    return int(sizes["MemAvailable"].split()[0]) * 1024 / 1e9
+    available = int(sizes["MemAvailable"].split()[0]) * 1024
+    limit, used = _limit("memory.max"), _limit("memory.current")
+    if limit.isdigit() and used.isdigit():
+        available = min(available, int(limit) - int(used))
+    return available / 1e9
+
+
+def _limit(name: str) -> str:
+    """What a control group's file says; "" where there is none."""
+    try:
+        return (_GROUP / name).read_text().strip()
+    except OSError:
+        return ""

@@ -255,10 +255,9 @@ _PAPER = (
 
 
 def markdown(table: Table) -> str:
-    """The table as Markdown."""
-    lines = [
-        f"### {table.title}",
-        "",
+    """The table as Markdown, under its title if it has one."""
+    lines = [f"### {table.title}", ""] if table.title else []
+    lines += [
         _line(table.header),
         "|---" * len(table.header) + "|",
         *map(_line, table.rows),
