@@ -58,8 +58,9 @@ def check_store(path: Path) -> None:
         "Restore it from a copy, or move it away to start with an empty "
         "history (training resumes from its checkpoints)."
     )
+    uri = f"{path.absolute().as_uri()}?mode=rw"  # quoted: # and ? are legal
     try:
-        with sqlite3.connect(f"file:{path}?mode=rw", uri=True) as store:
+        with sqlite3.connect(uri, uri=True) as store:
             (verdict,) = store.execute("PRAGMA quick_check(1)").fetchone()
             (tables,) = store.execute(
                 "SELECT count(*) FROM sqlite_master WHERE name = 'Execution'"

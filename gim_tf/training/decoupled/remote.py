@@ -35,6 +35,8 @@ _ANSWER_SECONDS = 10.0
 """Time limit of what should take a millisecond."""
 _OWN_SECONDS = 60.0
 """The same, of this process's own server."""
+_SLOWEST = 10e6
+"""Bytes a second of the slowest link that maps are sent over."""
 _LOOK_SECONDS = 1.0
 """To find out whether there is a server."""
 _ALSO_DEAD = (tf.errors.OpError, RuntimeError)
@@ -106,14 +108,22 @@ class RemoteOutbox:
 
     def put(self, message: Message, seconds: float) -> bool:
         """See `links.Outbox`."""
-        if not seconds:
-            # No one else sends: where there is room now it stays.
+        until, pause = time.monotonic() + seconds, 0.001
+        while True:
             size = self._run("size", seconds=_ANSWER_SECONDS)
-            if size is None or size >= self._capacity:
+            if size is None:
                 return False
+            if size < self._capacity:
+                break
+            if time.monotonic() >= until:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)
+        # No one else sends: where there is room now it stays. So this time
+        # limit is for the way there alone, which large maps need more of.
+        limit = _ANSWER_SECONDS + _num_bytes(message.z) / _SLOWEST
         values = (list(message.want), message.z, message.labels)
-        put = self._run("put", *values, seconds=seconds or _ANSWER_SECONDS)
-        return put is not None
+        return self._run("put", *values, seconds=limit) is not None
 
     def _run(self, name: str, *values: Any, seconds: float) -> Any:
         """The operation's result; None where there was none in time."""
@@ -184,6 +194,10 @@ class _Mailbox:
         """Lets go of the session, whether or not its server answers."""
         with contextlib.suppress(*_ALSO_DEAD):
             self._session.close()
+
+
+def _num_bytes(z: tf.Tensor) -> int:
+    return int(np.prod(z.shape)) * z.dtype.size
 
 
 def _listens(address: str) -> bool:
