@@ -335,6 +335,17 @@ def test_a_mailbox_between_processes_is_bounded_and_forgets_nothing(dtype):
     assert inbox.take(1.0).want.number == 3
 
 
+def test_the_wait_for_room_is_no_limit_of_the_way_there():
+    """A map of hundreds of MB takes longer than a look at signals."""
+    (address,) = free_addresses(1)
+    inbox = remote.RemoteInbox(1, address, 2, tf.float32)
+    to_it = remote.RemoteOutbox(1, address, 2, tf.float32)
+    z, labels = tf.ones((16, 1_000_000)), tf.zeros((16,), tf.int64)
+    message = links.Message(links.Want(5, 1), z, labels)
+    assert to_it.put(message, 0.002)  # 64 MB
+    assert inbox.take(60.0).z.shape == z.shape
+
+
 def test_T4_a_worker_s_log_that_is_cut_short_is_no_result(tiny, tmp_path):
     made = config.resolve(tiny, ["training.num_steps=4"])
     plan = Plan(made, (), tmp_path, "", (1, 2), 1.0, 0, (1, 1))

@@ -205,7 +205,7 @@ def test_T4_damage_to_all_checkpoints_never_restarts_silently(
 
 @pytest.mark.parametrize("content", [None, b"", b"\0garbage", b"[1]"])
 def test_T3_a_log_window_that_is_damaged_or_old_costs_only_the_log(
-    finished, content
+    finished, content, caplog
 ):
     tiny, directory, _ = finished
     window = directory / "ckpt-4.window.json"
@@ -216,6 +216,9 @@ def test_T3_a_log_window_that_is_damaged_or_old_costs_only_the_log(
     checkpoints = RunCheckpoints(directory, trainer)
     assert checkpoints.restore_latest() == 4
     assert checkpoints.window == {}
+    assert ("window.json cannot be read" in caplog.text) == (
+        content is not None
+    )
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\0garbage", b"path: 'x'"])

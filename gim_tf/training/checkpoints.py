@@ -211,15 +211,20 @@ class RunCheckpoints:
 
 
 def _window(path: Place) -> dict[str, Any]:
-    """A log's window; of an earlier version's checkpoint, or damaged: {}."""
+    """A log's window; {} of an earlier version's checkpoint.
+
+    One that is damaged is {} with a warning.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("no object")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
         _LOG.warning("%s cannot be read (%s).", path, error)
         return {}
-    return found if isinstance(found, dict) else {}
+    return found
 
 
 def _first_line(error: Exception) -> str:

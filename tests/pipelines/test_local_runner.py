@@ -323,6 +323,20 @@ def test_P4_a_truncated_metadata_store_is_named(first, small, tmp_path, kept):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["run#1", "a%41b", "why?"])
+def test_P4_a_whole_metadata_store_is_read_wherever_it_lies(
+    first, tmp_path, name
+):
+    from pipelines.lineage import check_store
+
+    folder = tmp_path / name
+    folder.mkdir()
+    store = folder / "metadata.sqlite"
+    store.write_bytes((first.output_dir / "metadata.sqlite").read_bytes())
+    check_store(store)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_P8_no_secret_of_the_environment_is_stored(first, injected):
     files = [p for p in first.output_dir.rglob("*") if p.is_file()]
     injected(1, [p for p in files if SECRET.encode() in p.read_bytes()])
