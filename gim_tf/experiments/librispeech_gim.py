@@ -4,7 +4,8 @@ Paper row: "Greedy InfoMax", LibriSpeech train-clean-100, linear probes of
            phones and speakers on the last module.
 Expected:  speakers 99.4 % in the paper (from secondary sources), phones 62.5 %
            (from memory, unverified); not run by us.
-Cost:      100 hours of speech, 1000 epochs; days on one GPU.
+Cost:      100 hours of speech, 300 epochs; days on one GPU.
+Differs:   the probes, see the rows "probe of audio" in docs/fidelity.md.
 Command:   gim run --experiment librispeech_gim --data LibriSpeech/ \
                --output-dir outputs/librispeech_gim
 """
@@ -58,14 +59,15 @@ EXPERIMENT = Experiment(
         ),
     ),
     training=TrainingConfig(
-        num_steps=1000 * (22_830 // 8),
+        num_steps=300 * (22_830 // 8),  # audio_traineval.sh; not 1000
         batch_size=8,
         learning_rate=2e-4,
         log_every=100,
         checkpoint_every=1000,
     ),
     probe=SequenceProbeConfig(
-        phone=LinearConfig(epochs=20, batch_size=1024, learning_rate=1e-4),
+        # Theirs takes 97 times as many steps, at 1e-4.
+        phone=LinearConfig(epochs=20, batch_size=1024, learning_rate=1e-3),
         speaker=LinearConfig(epochs=50, batch_size=64, learning_rate=1e-3),
     ),
 )
