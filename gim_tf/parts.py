@@ -7,6 +7,7 @@ made here takes keyword arguments, and reads no configuration.
 from collections.abc import Callable, Sequence
 
 import keras
+import tensorflow as tf
 
 from gim_tf.config import (
     Conv1DConfig,
@@ -147,7 +148,7 @@ def objective(
         )
     if isinstance(config, DeepInfoMaxConfig):
         return DeepInfoMax(
-            batch_size=experiment.training.batch_size,
+            batch_size=_examples_at_once(experiment),
             mi_units=config.mi_units,
             seed=seed,
             name="deep_infomax",
@@ -162,13 +163,19 @@ def objective(
     if isinstance(config, PredSimConfig):
         return PredSim(
             num_classes=_num_classes(experiment),
-            batch_size=experiment.training.batch_size,
+            batch_size=_examples_at_once(experiment),
             similarity_weight=config.similarity_weight,
             similarity_of=config.similarity_of,
             seed=seed,
             name="predsim",
         )
     raise ConfigError(f"No objective of kind {config.kind!r}.")
+
+
+def _examples_at_once(experiment: Experiment) -> int:
+    """Examples that are compared with each other: a replica's part."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return experiment.training.batch_size // replicas
 
 
 def _num_classes(experiment: Experiment) -> int:

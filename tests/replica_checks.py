@@ -58,7 +58,7 @@ def experiment(name, *more):
     settings = [
         setting
         for setting in (*TINY, *TWO_MODULES, *more)
-        if "supervised" not in name or "objective" not in setting
+        if name.endswith("_gim") or "objective" not in setting
     ]
     return config.resolve(experiments.get(name), settings)
 
@@ -240,6 +240,17 @@ def job(directory):
     }
 
 
+def guesses(replicas):
+    """Examples among which a guess is made, of objectives that compare."""
+    kinds = ("deep_infomax", "predsim")
+    found = {}
+    for kind in kinds:
+        with replicas.scope():
+            stack = build.build_stack(experiment(f"fashion_mnist_{kind}"))
+        found[kind] = {m.objective.batch_size for m in stack.gim_modules}.pop()
+    return found
+
+
 def refusal(function, *arguments):
     try:
         function(*arguments)
@@ -265,6 +276,7 @@ def main():
             "stack.objective.num_negatives=3",
             sampler=NegativesOfAPart,
         ),
+        "guesses": guesses(replicas),
         "trained": info_nce(replicas, directory / "run"),
         "job": job(directory),
     }

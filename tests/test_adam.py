@@ -44,3 +44,8 @@ def test_it_survives_serialization():
     back = keras.saving.deserialize_keras_object(config)
     assert isinstance(back, Adam)
     assert back.get_config() == optimizer.get_config()
+
+
+def test_what_the_fused_operation_lacks_is_refused():
+    with pytest.raises(ValueError, match="amsgrad"):
+        Adam(learning_rate=1e-3, amsgrad=True)

@@ -67,6 +67,8 @@ def test_overrides_by_dotted_path(tiny):
         ("stack.objective.kind=nothing", "must be one of"),
         ("stack.module_sizes=[1, 1]", "sum to the 4 blocks"),
         ("stack.module_sizes=[3, 1, 0]", "0 blocks only where it has an auto"),
+        ("stack.module_sizes=[0, 3, 1]", "and a module below it"),
+        ("stack.objective.window=0", "must be >= 1"),
         ("stack.encoder.depths=[1, 1]", "same length, received 3, 2"),
         ("stack.autoregressor=gru", "must be a mapping|must be one of"),
         ("stack.autoregressor.unit=3", "Unknown setting"),
@@ -150,6 +152,18 @@ def test_the_reach_is_checked_where_the_grid_is_shortest():
     short = ["view.length=1920", "stack.objective.prediction_steps=12"]
     with pytest.raises(ConfigError, match="12 grid rows of module 5"):
         config.resolve(sequence, short)
+
+
+def test_a_view_that_leaves_no_frames_is_refused():
+    supervised = experiments.get("flite_supervised")
+    with pytest.raises(ConfigError, match="nothing is left after the last"):
+        config.resolve(supervised, ["view.length=20"])
+
+
+def test_the_first_module_reads_with_blocks_of_its_own():
+    every = experiments.get("librispeech_gim_every_gru")
+    with pytest.raises(ConfigError, match="and a module below it"):
+        config.resolve(every, ["stack.module_sizes=[0, 2, 1, 1, 1]"])
 
 
 def test_an_unknown_experiment_is_refused_with_the_nearest_name():

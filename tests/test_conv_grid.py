@@ -34,6 +34,7 @@ PIXELS = (
         (3, 1, 0, 3, 2),
         (4, 2, 1, 1, 1),
         (1, 2, 0, 1, 1),
+        (3, 1, 1, 1, 2),
     ],
 )
 def test_it_equals_the_slow_twin(kernel, stride, padding, pool, pool_stride):

@@ -1,5 +1,7 @@
 """Decoupled workers end with the weights of the simple loop."""
 
+import collections
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -344,6 +346,32 @@ def test_the_wait_for_room_is_no_limit_of_the_way_there():
     message = links.Message(links.Want(5, 1), z, labels)
     assert to_it.put(message, 0.002)  # 64 MB
     assert inbox.take(60.0).z.shape == z.shape
+
+
+def test_a_call_that_the_runtime_aborts_ends_no_worker(monkeypatch):
+    """Seen once: "The same RunGraph (Worker) request was received twice"."""
+    (address,) = free_addresses(1)
+    inbox = remote.RemoteInbox(1, address, 2, tf.float32)
+    to_it = remote.RemoteOutbox(1, address, 2, tf.float32)
+    run, calls = remote._Mailbox.run, collections.Counter()
+
+    def aborted_once(mailbox, name, *values, seconds):
+        found = run(mailbox, name, *values, seconds=seconds)
+        calls[name] += 1
+        if mailbox is inbox._mailbox and calls[name] == 1:
+            raise tf.errors.AbortedError(None, None, "received twice")
+        return found
+
+    monkeypatch.setattr(remote._Mailbox, "run", aborted_once)
+    inbox.announce(links.Want(5, 1))
+    labels = tf.constant([0], tf.int64)
+    for number in (1, 2):
+        message = links.Message(links.Want(5, number), tf.ones((1,)), labels)
+        assert to_it.put(message, 0.0)
+    with pytest.raises(links.MessageLostError):
+        inbox.take(1.0)
+    assert inbox.take(1.0).want.number == 2
+    assert calls["announce"] == calls["take"] == 2
 
 
 def test_T4_a_worker_s_log_that_is_cut_short_is_no_result(tiny, tmp_path):

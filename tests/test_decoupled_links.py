@@ -138,6 +138,45 @@ def test_a_batch_that_was_lost_is_asked_for_again():
     assert found == [1, 2, 3]
 
 
+class LossyMailbox(MemoryMailbox):
+    """Takes every fourth message, and loses it."""
+
+    taken = 0
+
+    def take(self, seconds):
+        found = super().take(seconds)
+        self.taken += found is not None
+        if found is not None and self.taken % 4 == 0:
+            raise links.MessageLostError
+        return found
+
+
+def test_a_mailbox_that_loses_the_last_batch_is_asked_again():
+    """Nothing comes after it that would tell."""
+    box = LossyMailbox(8)
+    batches = receiver_of(box)(1)
+    sender = sender_to(box)
+    send_all(sender, (1, 2, 3, 4))
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(numbers(batches, 4)))
+    thread.start()
+    with pytest.raises(links.RewindError) as rewind:
+        sender.finish(4, iter(()))
+    assert rewind.value.step == 3
+    send_all(sender, (4,))
+    thread.join()
+    assert found == [1, 2, 3, 4]
+
+
+def test_free_running_does_without_what_is_lost():
+    box = LossyMailbox(8)
+    receiver = links.FreeReceiver(box, patience(), "Worker 1", keep=2)
+    batches = receiver(1)
+    sender = links.FreeSender(box, patience(), "Worker 2", never)
+    send_all(sender, (1, 2, 3, 4))
+    assert numbers(batches, 3) == [3, 3, 2]
+
+
 def test_the_end_waits_for_those_above_and_can_go_back():
     box = MemoryMailbox(2)
     receiver_of(box)(1)

@@ -77,6 +77,11 @@ def test_replicas_draw_other_negatives_and_a_checkpoint_has_all(two_devices):
 
 
 @pytest.mark.integration
+def test_a_guess_is_among_the_examples_of_one_replica(two_devices):
+    assert two_devices["guesses"] == {"deep_infomax": 4, "predsim": 4}
+
+
+@pytest.mark.integration
 def test_modules_apart_have_the_weights_of_those_together(two_devices):
     """Bit for bit: what replicas give is handed on whole, and in order."""
     assert two_devices["trained"]["in_parts"]

@@ -32,6 +32,7 @@ AT_LEAST = {
     "stack.objective.prediction_steps": 1,
     "stack.objective.num_negatives": 1,
     "stack.objective.skip_steps": 0,
+    "stack.objective.window": 1,
     "stack.objective.log_offset": 0.0,
     "stack.objective.mi_units": 2,
     "stack.objective.similarity_weight": 0.0,

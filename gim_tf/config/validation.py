@@ -251,21 +251,21 @@ def _check_stack(experiment: Experiment) -> None:
     )
     _require(
         all(
-            size > 0 or stack.has_autoregressor(index)
+            size > 0 or (index > 0 and stack.has_autoregressor(index))
             for index, size in enumerate(stack.module_sizes)
         ),
         "a module of stack.module_sizes may have 0 blocks only where it has "
-        f"an autoregressor, received {stack.module_sizes}",
+        "an autoregressor and a module below it, received "
+        f"{list(stack.module_sizes)}",
     )
     _check_objective(experiment)
-    if isinstance(stack.encoder, Conv2DConfig):
-        left = stack.encoder.time_steps(experiment.view.time_steps, blocks)
-        _require(
-            left >= 1,
-            "nothing is left of the grid after the last block of "
-            f"stack.encoder, {left} rows of {experiment.view.time_steps}; give "
-            "larger views or fewer blocks",
-        )
+    steps = experiment.view.time_steps
+    left = stack.encoder.time_steps(steps, blocks)
+    _require(
+        left >= 1,
+        "nothing is left after the last block of stack.encoder, "
+        f"{left} time steps of {steps}; give larger views or fewer blocks",
+    )
 
 
 def _check_objective(experiment: Experiment) -> None:
@@ -362,7 +362,7 @@ def _check_reach(experiment: Experiment, objective: InfoNCEConfig) -> None:
     """Every module needs more time steps than it predicts ahead."""
     stack = experiment.stack
     reach = objective.prediction_steps + objective.skip_steps
-    window = objective.window or math.inf
+    window = math.inf if objective.window is None else objective.window
     blocks = 0
     for index, size in enumerate(stack.module_sizes, 1):
         blocks += size

@@ -30,7 +30,8 @@ class GridConv2D(keras.layers.Layer):
       kernel_size: side of the kernel.
       strides: cells between outputs.
       padding: zeros on all four sides, after pooling.
-      pool_size: side of what is pooled, without padding; 1: no pooling.
+      pool_size: side of what is pooled, without padding; 1, with strides of 1:
+        no pooling.
       pool_strides: cells between two that are pooled.
       seed: of the initial weights.
       **kwargs: of `keras.layers.Layer`.
@@ -97,7 +98,7 @@ class GridConv2D(keras.layers.Layer):
         if x.shape.rank > GRID_AXES + 1:
             sides, inside = x.shape[1:GRID_AXES], x.shape[GRID_AXES:]
             x = tf.reshape(x, (-1, *sides, math.prod(inside)))
-        if self.pool_size > 1:
+        if max(self.pool_size, self.pool_strides) > 1:
             x = tf.nn.max_pool2d(x, self.pool_size, self.pool_strides, "VALID")
         # An odd kernel at stride 1: "same" is symmetric, and needs no copy.
         same = self.strides == 1 and 2 * self.padding + 1 == self.kernel_size

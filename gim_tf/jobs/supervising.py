@@ -105,6 +105,12 @@ def run_processes(plan: Plan, interrupts: Interrupts) -> None:
       WorkerFailedError: one ended with an error, or was killed too often.
     """
     addresses = free_addresses(plan.num_workers)
+    _LOG.warning(
+        "Workers talk over ports %s, open on all interfaces of this host, as "
+        "TensorFlow's servers are, without a password; let a firewall or a "
+        "container keep them inside.",
+        ", ".join(address.rpartition(":")[2] for address in addresses),
+    )
     processes = [
         _start(plan, task, addresses) for task in range(plan.num_workers)
     ]

@@ -78,13 +78,19 @@ class DeepInfoMax(Objective):
         self.mi_units = mi_units
         self.seed = seed
         seeds = initializers.seeds(seed)
-        self.local_net = _ShortcutMLP(mi_units, next(seeds), name="local")
-        self.global_net = _ShortcutMLP(mi_units, next(seeds), name="global")
+        policy = self.dtype_policy
+        self.local_net = _ShortcutMLP(
+            mi_units, next(seeds), name="local", dtype=policy
+        )
+        self.global_net = _ShortcutMLP(
+            mi_units, next(seeds), name="global", dtype=policy
+        )
         self.normalise = keras.layers.LayerNormalization(
             epsilon=_LN_EPSILON,
             # It would add the same to all scores of an example: no gradient.
             center=False,
             name="normalise",
+            dtype=policy,
         )
         self._positions: int | None = None
 

@@ -20,7 +20,22 @@ class Adam(keras.optimizers.Adam):
 
     One fused operation updates a variable and its moments in place: Keras'
     own update writes five temporary tensors of the variable's size.
+
+    Args:
+      learning_rate: a number or a schedule.
+      **kwargs: of `keras.optimizers.Adam`.
+
+    Raises:
+      ValueError: `amsgrad`, which the fused operation does not have.
     """
+
+    def __init__(self, learning_rate: Any = 1e-3, **kwargs: Any) -> None:
+        super().__init__(learning_rate, **kwargs)
+        if self.amsgrad:
+            raise ValueError(
+                "Expected amsgrad=False, received True; take "
+                "keras.optimizers.Adam."
+            )
 
     def update_step(
         self,

@@ -66,7 +66,11 @@ class Inbox(Protocol):
         """Changes the notice."""
 
     def take(self, seconds: float) -> Message | None:
-        """The oldest message; None: there was none for so long (0: now)."""
+        """The oldest message; None: there was none for so long (0: now).
+
+        Raises:
+          MessageLostError: there was one, and it may be gone.
+        """
 
 
 class Outbox(Protocol):
@@ -77,6 +81,10 @@ class Outbox(Protocol):
 
     def put(self, message: Message, seconds: float) -> bool:
         """Whether there was room for it within so long (0: now)."""
+
+
+class MessageLostError(Exception):
+    """A mailbox failed while it gave a message away."""
 
 
 class RewindError(Exception):
@@ -201,16 +209,24 @@ class OrderedReceiver:
         wait = Wait(self._patience, f"{self._who}, which gives the batches,")
         seen = None
         while True:
-            message = self._inbox.take(POLL_SECONDS)
+            try:
+                message = self._inbox.take(POLL_SECONDS)
+            except MessageLostError:
+                want = self._again(want)
+                message = None
             if message is not None:
                 seen = message.want
                 if seen == want:
                     return message
                 if seen[0] == want[0] and seen.number > want.number:
-                    # One was lost: with a new generation it comes again.
-                    want = Want(time.time_ns(), want.number)
-                    self._inbox.announce(want)
+                    want = self._again(want)
             wait.check(sign=seen)
+
+    def _again(self, want: Want) -> Want:
+        """One was lost: with a new generation it comes again."""
+        want = Want(time.time_ns(), want.number)
+        self._inbox.announce(want)
+        return want
 
 
 class _ToAbove:
@@ -331,16 +347,22 @@ class FreeReceiver:
     def _drain(self) -> bool:
         """Whether there were new ones."""
         found = False
-        while (message := self._inbox.take(0.0)) is not None:
+        while (message := self._take(0.0)) is not None:
             self._keep(message)
             found = True
         return found
 
     def _wait(self) -> None:
         wait = Wait(self._patience, f"{self._who}, which gives the batches,")
-        while (message := self._inbox.take(POLL_SECONDS)) is None:
+        while (message := self._take(POLL_SECONDS)) is None:
             wait.check()
         self._keep(message)
+
+    def _take(self, seconds: float) -> Message | None:
+        try:
+            return self._inbox.take(seconds)
+        except MessageLostError:
+            return None  # as good as one that was left out
 
     def _keep(self, message: Message) -> None:
         self._newest = message.want.number

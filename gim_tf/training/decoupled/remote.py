@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from gim_tf.training.decoupled.links import Message, Want
+from gim_tf.training.decoupled.links import Message, MessageLostError, Want
 
 _LOG = logging.getLogger(__name__)
 _V1 = tf.compat.v1
@@ -37,6 +37,7 @@ _OWN_SECONDS = 60.0
 """The same, of this process's own server."""
 _SLOWEST = 10e6
 """Bytes a second of the slowest link that maps are sent over."""
+_ATTEMPTS = 3
 _LOOK_SECONDS = 1.0
 """To find out whether there is a server."""
 _ALSO_DEAD = (tf.errors.OpError, RuntimeError)
@@ -67,20 +68,36 @@ class RemoteInbox:
 
     def announce(self, want: Want) -> None:
         """See `links.Inbox`."""
-        self._mailbox.run("announce", list(want), seconds=_OWN_SECONDS)
+        self._repeated("announce", list(want))
 
     def take(self, seconds: float) -> Message | None:
         """See `links.Inbox`."""
         # A time limit on the queue itself could expire just when a message
         # has been taken from it, which would be lost.
         until, pause = time.monotonic() + seconds, 0.001
-        while not self._mailbox.run("size", seconds=_OWN_SECONDS):
+        while not self._repeated("size"):
             if time.monotonic() >= until:
                 return None
             time.sleep(pause)
             pause = min(2 * pause, 0.02)
-        want, z, labels = self._mailbox.run("take", seconds=_OWN_SECONDS)
+        try:
+            want, z, labels = self._mailbox.run("take", seconds=_OWN_SECONDS)
+        except tf.errors.AbortedError as error:
+            _LOG.warning(
+                "A batch may be lost, and is asked for again: %s", error
+            )
+            raise MessageLostError from error
         return Message(_want(want), z, labels)
+
+    def _repeated(self, name: str, *values: Any) -> Any:
+        """What may be done twice is done again where the runtime aborts it.
+
+        It has refused a call as "received twice" that was made once.
+        """
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(tf.errors.AbortedError):
+                return self._mailbox.run(name, *values, seconds=_OWN_SECONDS)
+        return self._mailbox.run(name, *values, seconds=_OWN_SECONDS)
 
 
 class RemoteOutbox:
