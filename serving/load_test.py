@@ -9,6 +9,7 @@ without retries: an error is counted.
 
 import argparse
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gim_tf.errors import ServingError
+from gim_tf.errors import GimError, ServingError
 from serving.client import Client, Patience, connect, encode_files
 
 
@@ -93,8 +94,20 @@ def measure(client: Client, load: Load, concurrency: int) -> Result:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints a row for each concurrency; returns 1 if a request failed."""
+    """Prints a row for each concurrency.
+
+    Returns:
+      0; 1: a request failed; 2: nothing could be sent.
+    """
     options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except (GimError, OSError) as error:
+        print(f"load test: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
     # The gRPC client's messages bring TensorFlow, which speaks of CUDA.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     client = connect(options.url, options.model, patience=Patience(retries=0))

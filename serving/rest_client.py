@@ -119,14 +119,25 @@ class RestClient:
             raise UnavailableError(
                 f"{url} cannot be reached: {error}."
             ) from error
-        try:
-            content = response.json()
-        except ValueError:
-            content = {"error": response.text[:200]}
+        content = _object(response)
         if not response.ok:
-            text = content.get("error", response.reason)
+            said = response.text[:200] if content is None else response.reason
+            text = (content or {}).get("error", said)
             raise error_of_http(response.status_code)(text)
+        if content is None:
+            raise UnavailableError(
+                f"{url} answered with no JSON object, {response.text[:80]!r}; "
+                "is it TF Serving's REST interface?"
+            )
         return content
+
+
+def _object(response: requests.Response) -> dict[str, Any] | None:
+    try:
+        content = response.json()
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def _dtypes(tensors: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A version of a model as TF Serving holds it: a session, and signatures."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -111,7 +112,20 @@ class ServedModel:
 
 
 def arrays(request: Any) -> dict[str, np.ndarray]:
-    """The inputs of a PredictRequest."""
+    """The inputs of a PredictRequest.
+
+    Raises:
+      ValueError: what is said of a tensor does not fit what it holds. A single
+        value that stands for millions is refused before they are made.
+      TypeError: a type without arrays.
+    """
+    for name, tensor in request.inputs.items():
+        count = math.prod(axis.size for axis in tensor.tensor_shape.dim)
+        if count > tensor.ByteSize():
+            raise ValueError(
+                f"{name!r} has {tensor.ByteSize()} bytes, its shape {count} "
+                "values"
+            )
     return {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
 
 

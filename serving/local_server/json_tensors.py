@@ -142,7 +142,12 @@ def _strings(name: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_strings(name, one) for one in value]
     if isinstance(value, str):
-        return value.encode()
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:  # half of a pair of surrogates
+            raise InvalidRequestError(
+                f"Expected text for {name!r}: {error}."
+            ) from error
     if isinstance(value, dict) and isinstance(value.get("b64"), str):
         try:
             return base64.b64decode(value["b64"], validate=True)

@@ -19,6 +19,7 @@ from werkzeug.serving import (
     WSGIRequestHandler,
     make_server,
 )
+from werkzeug.wsgi import ClosingIterator
 
 from gim_tf.errors import ServingError
 from serving.local_server.grpc_api import ModelService, PredictionService
@@ -73,7 +74,8 @@ def serve(
     application = RestApi(
         repository, max_body=limits.body_bytes, max_batch=limits.batch
     )
-    rest = _rest_server(application, addresses)
+    answering = Answering(application)
+    rest = _rest_server(answering, addresses)
     remote, grpc_port = _grpc_server(repository, addresses, limits)
     ended = _on_signals()
     remote.start()
@@ -86,8 +88,43 @@ def serve(
     ended.wait()
     report("Ending, once what has begun is answered ...")
     repository.close()
+    remote_ended = remote.stop(_GRACE_SECONDS)
     rest.shutdown()
-    remote.stop(_GRACE_SECONDS).wait()
+    answering.wait(_GRACE_SECONDS)
+    remote_ended.wait()
+
+
+class Answering:
+    """A WSGI application whose answers in progress can be waited for.
+
+    The server's own way would also wait for connections that are kept alive
+    and say nothing.
+
+    Args:
+      application: answers; it raises nothing.
+    """
+
+    def __init__(self, application: Callable[..., Any]) -> None:
+        self._application = application
+        self._count = 0
+        self._changed = threading.Condition()
+
+    def __call__(self, environ: Any, start_response: Any) -> ClosingIterator:
+        """Answers one request; it has ended when all is written."""
+        self._add(1)
+        return ClosingIterator(
+            self._application(environ, start_response), lambda: self._add(-1)
+        )
+
+    def wait(self, seconds: float) -> bool:
+        """Until nothing is being answered, at most so long; whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._count, seconds)
+
+    def _add(self, number: int) -> None:
+        with self._changed:
+            self._count += number
+            self._changed.notify_all()
 
 
 class _Handler(WSGIRequestHandler):
@@ -99,7 +136,9 @@ class _Handler(WSGIRequestHandler):
         """Says nothing."""
 
 
-def _rest_server(application: RestApi, addresses: Addresses) -> BaseWSGIServer:
+def _rest_server(
+    application: Answering, addresses: Addresses
+) -> BaseWSGIServer:
     host, port = addresses.host, addresses.rest_port
     try:
         # Bound here: the server itself would exit where the port is taken.

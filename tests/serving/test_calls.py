@@ -1,7 +1,14 @@
 """Batches of bounded size, retries that end, and padding as the model's."""
 
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
+import requests
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
 
 from gim_tf.errors import (
     ConfigError,
@@ -9,8 +16,10 @@ from gim_tf.errors import (
     RequestTooLargeError,
     UnavailableError,
 )
+from serving import load_test
 from serving.calls import Patience, Signature, retrying
 from serving.client import batches, connect, encode_files
+from serving.local_server.running import Answering
 
 
 def test_batches_keep_the_order_and_both_bounds():
@@ -92,3 +101,54 @@ def test_answers_of_several_requests_are_padded_to_the_longest():
 def test_another_scheme_is_refused():
     with pytest.raises(ConfigError, match="ftp://host"):
         connect("ftp://host", "gim")
+
+
+@pytest.mark.parametrize("said", ["<html>Starting</html>", "[1, 2]"])
+def test_an_answer_that_is_no_object_says_so(said):
+    def page(environ, start_response):
+        return Response(said)(environ, start_response)
+
+    with serving(page) as url:
+        client = connect(url, "gim", patience=Patience(retries=0))
+        with pytest.raises(UnavailableError, match="no JSON object"):
+            client.signatures()
+
+
+def test_a_load_test_that_cannot_begin_is_one_line(tmp_path, capsys):
+    to = ["--url", "http://127.0.0.1:1", "--model", "gim"]
+    assert load_test.main([*to, "--file", str(tmp_path / "none.png")]) == 2
+    (tmp_path / "a.png").write_bytes(b"")
+    assert load_test.main([*to, "--file", str(tmp_path / "a.png")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["load test"] * 2
+    assert "none.png" in lines[0]
+    assert "cannot be reached" in lines[1]
+
+
+def test_an_answer_in_progress_is_waited_for():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(environ, start_response):
+        begun.set()
+        go_on.wait(30)
+        return Response("all of it")(environ, start_response)
+
+    answering = Answering(slow)
+    assert answering.wait(0.0)
+    with serving(answering) as url, ThreadPoolExecutor() as pool:
+        answer = pool.submit(requests.get, url, timeout=30)
+        assert begun.wait(30)
+        assert not answering.wait(0.05)
+        go_on.set()
+        assert answering.wait(30)
+        assert answer.result().text == "all of it"
+
+
+@contextlib.contextmanager
+def serving(application):
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()

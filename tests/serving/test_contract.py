@@ -361,6 +361,7 @@ def bad_requests():
         "no picture": {"instances": [{"image_bytes": b64(b"abc")}]},
         "wrong key": {"instances": [{"picture": good}]},
         "float for bytes": {"instances": [{"image_bytes": 1.5}]},
+        "half a character": {"instances": ["\ud800"]},
         "empty": {"instances": []},
         "one bad of many": {"instances": [good, b64(b"abc"), good]},
         "wrong key in one": {"instances": [good, {"x": good}]},
@@ -380,6 +381,7 @@ EXPLAINED = {
     "no picture": "Expected a PNG, or a JPEG",
     "wrong key": "Expected the inputs ['image_bytes'], received ['picture']",
     "float for bytes": "for 'image_bytes', received 1.5",
+    "half a character": "Expected text for 'image_bytes'",
     "empty": "at least one example",
     "one bad of many": "Example 2 of 3: Expected a PNG, or a JPEG",
     "wrong key in one": "Example 2 of 2: Expected the inputs",
@@ -441,6 +443,24 @@ def test_S3_a_bad_request_by_grpc_is_typed(
         assert isinstance(error.value, InvalidRequestError)
         assert message in str(error.value)
     client.predict({"image_bytes": FILES["vision"]})
+
+
+def test_S3_one_value_for_millions_is_refused_before_they_are_made(vision):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = vision.model
+    request.model_spec.signature_name = "tensor"
+    tensor = request.inputs["images"]
+    tensor.dtype = tf.float32.as_datatype_enum
+    for size in (1, 10**12, 28, 1):
+        tensor.tensor_shape.dim.add(size=size)
+    tensor.float_val.append(0.5)
+    with grpc.insecure_channel(vision.grpc) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as error:
+            stub.Predict(request, timeout=60)
+    if vision.kind == OURS:
+        assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert "its shape 28000000000000 values" in error.value.details()
 
 
 def test_the_model_s_own_refusals_arrive(servers):
