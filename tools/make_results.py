@@ -1,4 +1,4 @@
-"""Writes tables and figures of README and docs/results.md again, from studies.
+"""Writes tables and figures of README and docs again, from studies.
 
     .venv/bin/python tools/make_results.py outputs
 
@@ -20,7 +20,11 @@ from typing import Any, NamedTuple
 from gim_tf.studies.tables import Table, markdown
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "results.md",
+    ROOT / "docs" / "decoupled.md",
+)
 FIGURES = ROOT / "docs" / "results"
 _MARKS = re.compile(
     r"(<!-- (study|systems) ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL

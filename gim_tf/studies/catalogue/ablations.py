@@ -2,8 +2,9 @@
 
 Paper:     "no BPTT" and "no autoregressor" on LibriSpeech; the sweeps of K,
            negatives and skip are ours.
-Expected:  on pictures K and the skip matter more than the negatives; without
-           the autoregressor phones suffer, speakers hardly.
+Expected:  without the autoregressor phones suffer, speakers hardly. K, N and
+           the skip: no difference on pictures after 200 steps
+           (docs/results.md).
 Cost:      a run of `DATASET_gim` a system and seed.
 Command:   gim study ablations --dataset fashion_mnist --seeds 0,1,2 \
                --output-dir outputs/fashion_mnist
