@@ -256,6 +256,39 @@ def test_bad_items_are_listed_and_nothing_is_done_twice(tmp_path, model):
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--output", "out.npy"], "--output must end in .npz or .parquet"),
+        (["--output", "out.npz", "--max-bad", "3"], "--max-bad goes with"),
+        (["--output", "out.npz", "--beam-args=-x"], "--beam-args goes with"),
+        (["--output", "out.npz", "--split", "test"], "--split goes with"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(options, message, capsys):
+    from gim_tf import cli
+
+    assert cli.main(["embed", "a.png", "--model", "m", *options]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert message in line
+
+
+@pytest.mark.integration
+def test_what_is_no_file_is_refused_and_an_output_stays_whole(tmp_path, model):
+    from gim_tf import jobs
+
+    good, output = tmp_path / "a.png", tmp_path / "out.npz"
+    put(good, encode(noise(28, 28)))
+    jobs.embed([good], model, output)
+    before = output.read_bytes()
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for a writer
+    for bad in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(DataError, match="no regular file"):
+            jobs.embed([good, bad], model, output)
+    assert output.read_bytes() == before
+    assert not list(tmp_path.glob("*.partial"))
+
+
 @pytest.mark.integration
 def test_a_second_writer_of_one_output_ends_with_one_line(
     tmp_path, model, capsys

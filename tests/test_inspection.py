@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from google.protobuf import text_format
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from gim_tf import config, experiments
@@ -323,6 +324,16 @@ def test_charts_bear_gaps_many_modules_and_one_class():
         plots.time_and_memory([{"component": "alone"}]),
     ):
         assert decoded(png).shape[1] == round(style.WIDTH * 160)
+
+
+def test_a_single_log_line_is_seen():
+    history = [{"step": 1, "module_1": module(2.0)}]
+    colour = np.array(to_rgb(style.module_colour("module_1")))
+    for png in (plots.loss_curves(history, {}), plots.feature_health(history)):
+        pixels = decoded(png)[..., :3] / 255
+        chart = pixels[:, : pixels.shape[1] // 2]  # left of what is written
+        near = np.abs(chart - colour).max(-1) < 0.02
+        assert near.sum() > 20
 
 
 def test_labels_at_the_right_move_apart_as_little_as_they_can():

@@ -18,14 +18,18 @@ def embed(options: argparse.Namespace) -> None:
     if options.output.suffix == ".parquet":
         _embed_all(options)
         return
+    if options.output.suffix != ".npz":
+        raise ConfigError(
+            f"--output must end in .npz or .parquet, received {options.output}."
+        )
+    for flag in ("split", "projector", "max_bad", "beam_args"):
+        if getattr(options, flag):
+            raise ConfigError(
+                f"--{flag.replace('_', '-')} goes with an output that ends in "
+                f".parquet, received {options.output}."
+            )
     from gim_tf import jobs
 
-    for flag in ("split", "projector"):
-        if getattr(options, flag) is not None:
-            raise ConfigError(
-                f"--{flag} goes with an output that ends in .parquet, "
-                f"received {options.output}."
-            )
     files = [local_path(name) for name in options.source]
     count = jobs.embed(files, options.model, options.output)
     print(f"{count} embeddings in {options.output}")

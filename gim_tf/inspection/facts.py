@@ -95,7 +95,7 @@ def settings(experiment: Mapping[str, Any], prefix: str = "") -> list[Fact]:
 def plain(value: Any) -> str:
     """A setting as text: 0.001 is "0.001", [32, 64] is "32, 64"."""
     if isinstance(value, list | tuple):
-        return ", ".join(map(plain, value))
+        return ", ".join(map(plain, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -141,10 +141,11 @@ def _network_facts(experiment: Mapping[str, Any]) -> Iterator[Fact]:
         yield Fact("Context", f"{context}, in the {where} module")
     if "module_sizes" in stack:
         sizes = stack["module_sizes"]
+        cut = "; no gradient passes from one to another"
         yield Fact(
             "Modules",
-            f"{len(sizes)}, of {plain(sizes)} blocks; no gradient passes "
-            "from one to another",
+            f"{len(sizes)}, of {plain(sizes)} blocks"
+            f"{cut if len(sizes) > 1 else ', trained end to end'}",
         )
     if "objective" in stack:
         yield Fact("Objective", _sentence(_OBJECTIVES, stack["objective"]))

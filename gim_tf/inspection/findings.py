@@ -199,7 +199,7 @@ def _about_probes(task: Task, summary: Mapping[str, Any]) -> list[Finding]:
     ]
     if better:
         text = (
-            f"{title}: more than the features of {last.title} reaches "
+            f"{title}: the features of {last.title} stay below "
             f"{', '.join(better)}. {task.words.note}"
         )
         found.append(Finding("note", text))

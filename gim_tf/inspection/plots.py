@@ -62,7 +62,7 @@ def loss_curves(history: History, chance: Mapping[str, float]) -> bytes:
         if not steps:
             continue
         colour = style.module_colour(name)
-        ax.plot(steps, losses, color=colour, linewidth=2)
+        ax.plot(steps, losses, color=colour, linewidth=2, marker=_alone(steps))
         text = f"{module_title(name)}  {losses[-1]:.2f}"
         ends.append((losses[-1], text, colour))
         steps, losses = curve(history, name, "heldout_loss")
@@ -170,6 +170,7 @@ def feature_health(history: History) -> bytes:
                 values,
                 color=style.module_colour(name),
                 linewidth=2,
+                marker=_alone(steps),
                 label=module_title(name),
             )
         ax.set_ylim(bottom=0.0)
@@ -202,6 +203,11 @@ def time_and_memory(execution: Sequence[Mapping[str, Any]]) -> bytes:
         ax.tick_params(axis="y", labelcolor=style.INK, length=0)
         style.label(ax, x=unit, title=title)
     return style.png(figure)
+
+
+def _alone(steps: Sequence[int]) -> str | None:
+    """The marker of a curve: a single point has no line to be seen by."""
+    return "o" if len(steps) == 1 else None
 
 
 def _draw_probe(ax: Axes, probes: Probes, key: str) -> None:

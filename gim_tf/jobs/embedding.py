@@ -49,9 +49,12 @@ def _embed(
         name: np.concatenate([part[name] for part in parts])
         for name in (parts[0] if parts else ())
     }
+    path = local_path(output)
+    partial = path.with_name(f"{path.name}.partial")
     try:
-        with local_path(output).open("wb") as file:
+        with partial.open("wb") as file:
             np.savez(file, id=np.array([str(f) for f in files]), **arrays)
+        partial.replace(path)
     except OSError as error:
         raise DataError(f"Cannot write {output}: {error.strerror}.") from error
     return len(files)
@@ -59,6 +62,8 @@ def _embed(
 
 def _content(file: str | Path) -> bytes:
     try:
+        if not Path(file).is_file() and Path(file).exists():
+            raise DataError(f"Cannot read {file}: no regular file.")
         return Path(file).read_bytes()
     except OSError as error:
         raise DataError(f"Cannot read {file}: {error.strerror}.") from error
