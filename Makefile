@@ -72,7 +72,7 @@ integration-test: setup ## tests that train, export and probe small networks
 
 golden-test: setup ## goldens of the authors' code: all that are there
 	@echo "== golden tests: pytest"
-	@$(BIN)/pytest -q -n 2 -m goldens tests/test_goldens.py
+	@$(BIN)/pytest -q -n 2 -m "goldens and not slow" tests/test_goldens.py
 
 fault-test: setup ## tests that kill processes and fill disks
 	@echo "== fault tests: pytest"

@@ -27,24 +27,22 @@ from tests.processes import (
 pytestmark = pytest.mark.faults
 
 
-KILLS = 3
-
-
 @pytest.mark.parametrize(
-    ("schedule", "steps"),
+    ("schedule", "steps", "kills"),
     [
-        ("simultaneous", 40),
-        pytest.param("sequential", 14, marks=pytest.mark.slow),
+        ("simultaneous", 40, 1),
+        pytest.param("simultaneous", 40, 3, marks=pytest.mark.slow),
+        pytest.param("sequential", 14, 3, marks=pytest.mark.slow),
     ],
 )
 def test_T1_kill_minus_9_resume_is_bit_identical(
-    pictures, tmp_path, schedule, steps, injected
+    pictures, tmp_path, schedule, steps, kills, injected
 ):
     more = (f"training.schedule={schedule}", f"training.num_steps={steps}")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(start(pictures, whole, *more))
     generator = random.Random(schedule)
-    for _ in range(KILLS):
+    for _ in range(kills):
         process = start(pictures, killed, *more)
         wait_beyond(killed, newest(killed), process)
         time.sleep(generator.uniform(0.0, 0.05))
@@ -52,7 +50,7 @@ def test_T1_kill_minus_9_resume_is_bit_identical(
     errors = finish(start(pictures, killed, *more))
     assert "Resuming after step" in errors
     assert newest(whole) == newest(killed)
-    injected(KILLS, differing(whole, killed))
+    injected(kills, differing(whole, killed))
     assert steps_of(killed) == steps_of(whole)
 
 
@@ -69,7 +67,8 @@ def test_T1_growing_survives_kill_minus_9(pictures, tmp_path, injected):
     )
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(start(pictures, whole, *more, verb=verb))
-    for depth in ("depth_1", "depth_2", "depth_2"):
+    kills = ("depth_1", "depth_2", "depth_2")
+    for depth in kills:
         process = start(pictures, killed, *more, verb=verb)
         wait_beyond(killed / depth, newest(killed / depth), process)
         kill(process)
@@ -78,7 +77,7 @@ def test_T1_growing_survives_kill_minus_9(pictures, tmp_path, injected):
     for depth in ("depth_1", "depth_2"):
         assert newest(whole / depth) == newest(killed / depth)
         lost += differing(whole / depth, killed / depth)
-    injected(KILLS, lost)
+    injected(len(kills), lost)
     rows = [
         [
             {k: v for k, v in row.items() if k != "seconds"}

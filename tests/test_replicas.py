@@ -234,7 +234,8 @@ def test_two_processes_do_what_one_does(pictures, tmp_path):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
 def test_T1_a_killed_worker_ends_all_and_the_run_goes_on(
     pictures, tmp_path, victim
 ):
