@@ -59,14 +59,19 @@ class Progress(logging.Handler):
 class MemorySampler:
     """Samples the resident memory of this process in a thread.
 
-    Beam's worker processes, if any, are not counted.
+    Beam's worker processes, if any, are not counted. After `most` samples the
+    larger of each two stays and the interval doubles: a run of days takes no
+    more memory than one of hours.
 
     Args:
-      interval: seconds between samples.
+      interval: seconds between samples, at first.
+      most: samples that are kept.
     """
 
-    def __init__(self, interval: float = 0.1) -> None:
+    def __init__(self, interval: float = 0.1, most: int = 100_000) -> None:
         self._interval = interval
+        self._most = most
+        self._lock = threading.Lock()
         self._times: list[float] = []
         self._mib: list[float] = []
         self._stop = threading.Event()
@@ -82,18 +87,29 @@ class MemorySampler:
 
     def peak(self, start: float, end: float) -> float | None:
         """Largest MiB between two times of `time.time`; None if unknown."""
-        first = max(bisect.bisect_right(self._times, start) - 1, 0)
-        last = bisect.bisect_right(self._times, end)
-        return max(self._mib[first:last], default=None)
+        with self._lock:
+            first = max(bisect.bisect_right(self._times, start) - 1, 0)
+            last = bisect.bisect_right(self._times, end)
+            return max(self._mib[first:last], default=None)
 
     def _sample(self) -> None:
         while not self._stop.is_set():
             mib = _resident_mib()
             if mib is None:
                 return
-            self._mib.append(mib)
-            self._times.append(time.time())
+            with self._lock:
+                self._mib.append(mib)
+                self._times.append(time.time())
+                if len(self._times) >= self._most:
+                    self._thin()
             self._stop.wait(self._interval)
+
+    def _thin(self) -> None:
+        self._mib = [
+            max(self._mib[i : i + 2]) for i in range(0, len(self._mib), 2)
+        ]
+        self._times = self._times[::2]
+        self._interval *= 2
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ accelerator: `Machines(machine_type="n1-standard-16",
 accelerator="NVIDIA_TESLA_T4")`, or `a2-highgpu-1g` with `NVIDIA_TESLA_A100`.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +105,14 @@ class Vertex:
                     "--tensorboard needs a --service-account, which Vertex AI "
                     "writes the logs as; received none."
                 )
+        for option, value in (
+            ("--timeout-hours", self.timeout_hours),
+            ("--cpus", self.cpus),
+            ("--memory-gb", self.memory_gb),
+            ("--disk-gb", min(pool.disk_gb for pool in self.pools)),
+        ):
+            if not 0 < value < math.inf:
+                raise ConfigError(f"{option} must be > 0, received {value}.")
         machines = sum(pool.replicas for pool in self.pools)
         if machines != 1:
             raise ConfigError(

@@ -1,11 +1,10 @@
 """`gim run --runner vertex`: the pipeline on Vertex AI."""
 
 import argparse
-import dataclasses
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gim_tf.cli import shared
 from gim_tf.cli.printing import print_table, say
@@ -76,6 +75,13 @@ def _add_machines(group: "argparse._ArgumentGroup") -> None:
         help="train on machines that may be taken away; it goes on from the "
         "last checkpoint",
     )
+    for flag, kind, help_text in (
+        ("--timeout-hours", int, "after which the training job is ended; 168"),
+        ("--disk-gb", int, "of the training job's boot disk; 100"),
+        ("--cpus", float, "cores of every other component; 4"),
+        ("--memory-gb", float, "memory of every other component; 16"),
+    ):
+        group.add_argument(flag, type=kind, metavar="N", help=help_text)
     group.add_argument(
         "--tensorboard",
         default="",
@@ -109,6 +115,7 @@ def run_vertex(options: argparse.Namespace) -> None:
         pools=(_machines(options),),
         spot=options.spot,
         tensorboard=options.tensorboard,
+        **_given(options, "timeout_hours", "cpus", "memory_gb"),
     )
     check_accelerators(experiment, vertex)
     root = options.pipeline_root
@@ -147,8 +154,9 @@ def refuse_vertex_options(options: argparse.Namespace) -> None:
             *_NEEDED,
             *("image", "service_account", "dry_run", "data_version"),
             *("machine_type", "accelerator", "spot", "tensorboard"),
+            *("timeout_hours", "disk_gb", "cpus", "memory_gb"),
         )
-        if getattr(options, name)
+        if getattr(options, name) not in ("", False, None)
     ]
     if given:
         raise ConfigError(
@@ -167,12 +175,17 @@ def _machines(options: argparse.Namespace) -> "Machines":
             "--accelerator must be like NVIDIA_TESLA_T4 or NVIDIA_TESLA_T4:2, "
             f"received {options.accelerator!r}."
         )
-    machines = Machines(accelerator=name, accelerators=int(count or 1))
-    if options.machine_type:
-        machines = dataclasses.replace(
-            machines, machine_type=options.machine_type
-        )
-    return machines
+    return Machines(
+        accelerator=name,
+        accelerators=int(count or 1),
+        **_given(options, "machine_type", "disk_gb"),
+    )
+
+
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those options that were typed; the others have their defaults."""
+    found = {name: getattr(options, name) for name in names}
+    return {name: x for name, x in found.items() if x is not None}
 
 
 def _job_file(options: argparse.Namespace, name: str) -> Path:

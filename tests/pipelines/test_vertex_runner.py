@@ -80,6 +80,8 @@ def compiled(tmp_path_factory):
         with contextlib.redirect_stdout(printed[pictures]):
             assert dry_run(pictures, "--bulk-infer", beam) == 0
         more = ("--data", "gs://my-bucket/LibriSpeech", "--spot")
+        more += ("--cpus", "8", "--memory-gb", "52", "--disk-gb", "500")
+        more += ("--timeout-hours", "48")
         machine = ("--accelerator", "NVIDIA_TESLA_T4:2")
         machine += ("--set", "training.strategy=mirrored")
         account = "runner@my-project.iam.gserviceaccount.com"
@@ -98,6 +100,19 @@ def compiled(tmp_path_factory):
 def test_P7_compiling_needs_no_network_and_no_credentials(compiled, injected):
     assert all(tasks(job) for job in compiled.jobs.values())
     injected(len(compiled.jobs), compiled.calls)
+
+
+def test_machines_are_as_large_as_was_asked_for(compiled):
+    small, large = (json.dumps(compiled.jobs[m]) for m in ("pictures", "sound"))
+    for text, cpus, gib, disk, hours in (
+        (small, 4.0, 16.0, 100, 168),
+        (large, 8.0, 52.0, 500, 48),
+    ):
+        assert f'"cpuLimit": {cpus}, "memoryLimit": {gib}' in text
+        # The job's settings are a text in the text.
+        plain = text.replace("\\", "")
+        assert f'"boot_disk_size_gb": {disk}' in plain
+        assert f'"timeout": "{hours * 3600}s"' in plain
 
 
 def tasks(job):
