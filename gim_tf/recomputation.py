@@ -24,17 +24,27 @@ def recomputed(
     Args:
       encode: [b, ...] -> z and its pooled map [b, ...]; each example by
         itself. Only the pooled map has a gradient.
-      x: [b, ...], with b static where `groups` does not divide it.
+      x: [b, ...].
       groups: divides b.
 
     Raises:
-      ValueError: it does not.
+      ValueError: it does not; where b is not static, TensorFlow's
+        `InvalidArgumentError` when it runs.
     """
     if x.shape[0] is not None and x.shape[0] % groups:
         raise ValueError(
             f"recompute_groups must divide the batch of {x.shape[0]}, "
             f"received {groups}."
         )
+
+    if x.shape[0] is None:
+        rest = tf.debugging.assert_equal(
+            tf.shape(x)[0] % groups,
+            0,
+            f"recompute_groups must divide the batch, received {groups}",
+        )
+        with tf.control_dependencies([rest]):
+            x = tf.identity(x)
 
     @tf.custom_gradient
     def run(x: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Any]:

@@ -158,6 +158,10 @@ def test_T7_a_full_disk_keeps_the_checkpoint_before(small_disk, tiny):
     with pytest.raises(CheckpointError, match="Could not write"):
         checkpoints.save(2)
     assert checkpoints.steps() == [1]
+    # Stopped before another step, a run writes the same once more.
+    with pytest.raises(CheckpointError, match="Could not write"):
+        checkpoints.save(1)
+    assert checkpoints.steps() == [1]
     assert checkpoints.restore_latest() == 1
     with pytest.raises(CheckpointError, match="Cannot write"):
         RunDirectory(disk / "run").write_json("big.json", {"x": "y" * 10**6})

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from gim_tf import build, config
+from gim_tf.recomputation import recomputed
 from gim_tf.training.adam import Adam
 
 RECOMPUTED = ["training.recompute_groups=3"]
@@ -218,3 +219,14 @@ def test_groups_that_do_not_divide_the_batch_are_refused(tiny, grid):
     module = build.build_stack(experiment).gim_modules[0]
     with pytest.raises(ValueError, match="must divide the batch of 3"):
         module(grid[0], training=True)
+
+
+def test_no_example_is_left_out_of_a_batch_of_unknown_size():
+    @tf.function(input_signature=[tf.TensorSpec((None, 2))])
+    def doubled(x):
+        return recomputed(lambda part: (2 * part, 3 * part), x, 2)
+
+    z, pooled = doubled(tf.ones((4, 2)))
+    assert z.shape == pooled.shape == (4, 2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must divide"):
+        doubled(tf.ones((3, 2)))

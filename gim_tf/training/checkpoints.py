@@ -120,6 +120,8 @@ class RunCheckpoints:
         """
         self._step.assign(step)
         prefix = str(self.directory / f"ckpt-{step}")
+        # A run that is stopped where it began writes the same once more.
+        is_new = step not in self.steps()
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             write_whole(
@@ -129,7 +131,8 @@ class RunCheckpoints:
             self._checkpoint.write(prefix)
             (self.directory / _SAVED).touch()
         except (OSError, tf.errors.OpError) as error:
-            self._remove(step)
+            if is_new:
+                self._remove(step)
             raise CheckpointError(
                 f"Could not write {prefix}: {_first_line(error)}. Earlier "
                 "checkpoints are whole; free the disk and run again to resume."
