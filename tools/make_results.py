@@ -4,7 +4,8 @@
 
 What stands between `<!-- study cifar10/accuracy_cifar10 -->` and `<!-- end -->`
 becomes the tables of `outputs/cifar10/accuracy_cifar10/`, as `gim study` left
-them, and its figures, copied beside the page. `<!-- systems STUDY STUDY -->` is
+them, and its figures, copied beside the page; after `<!-- tables STUDY -->` come
+its tables without figures. `<!-- systems STUDY STUDY -->` is
 one table of the first task of several accuracy studies. The prose around stays
 as it is, and so do blocks of studies that are not in `outputs`.
 """
@@ -27,7 +28,7 @@ PAGES = (
 )
 FIGURES = ROOT / "docs" / "results"
 _MARKS = re.compile(
-    r"(<!-- (study|systems) ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- (study|tables|systems) ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL
 )
 _PAPERS = "the paper's, "
 _DATA = {
@@ -52,6 +53,8 @@ def main() -> None:
             return found[0]
         if kind == "study":
             return f"{start}{_block(*studies)}\n{end}"
+        if kind == "tables":
+            return f"{start}{_tables(*studies)}\n{end}"
         return f"{start}{_systems(studies)}\n{end}"
 
     for page in PAGES:
@@ -60,12 +63,16 @@ def main() -> None:
 
 def _block(study: Path) -> str:
     """The tables of a study, and links to its figures."""
-    lines = [(study / "table.md").read_text().strip()]
+    lines = [_tables(study)]
     for source in sorted(study.glob("figure*.png")):
         name = f"{study.name}{source.stem.removeprefix('figure')}.png"
         shutil.copyfile(source, FIGURES / name)
         lines.append(f"\n![{study.name}]({FIGURES.name}/{name})")
     return "\n".join(lines)
+
+
+def _tables(study: Path) -> str:
+    return (study / "table.md").read_text().strip()
 
 
 class _Column(NamedTuple):
