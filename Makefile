@@ -14,6 +14,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help run test setup format format-check lint imports types bazel unit \
+	whole-test \
 	integration-test golden-test fault-test test-faults fuzz soak \
 	pipeline-test fidelity image clean
 
@@ -25,8 +26,7 @@ run: setup ## train, probe, export and report: EXPERIMENT=fashion_mnist_gim
 	@$(BIN)/gim run --experiment $(EXPERIMENT) --output-dir outputs/$(EXPERIMENT)
 
 # Cheapest first.
-test: format-check lint imports types bazel unit integration-test golden-test \
-	fault-test pipeline-test ## all checks and tests
+test: format-check lint imports types bazel unit whole-test ## all checks and tests
 
 setup: ## make .venv with Python 3.10 and the pinned packages, once
 	@PYTHON="$(PYTHON)" tools/setup.sh
@@ -65,6 +65,11 @@ unit: setup ## tests without TFX
 	@echo "== unit tests: pytest"
 	@$(BIN)/pytest -q -n 2 --dist loadscope -m \
 		"not integration and not pipeline and not faults and not goldens and not slow"
+
+whole-test: setup ## the four groups that follow, at once: two workers share them
+	@echo "== integration, golden, fault and pipeline tests: pytest"
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m \
+		"(integration or goldens or faults or pipeline) and not slow"
 
 integration-test: setup ## tests that train, export and probe small networks
 	@echo "== integration tests: pytest"
