@@ -75,7 +75,7 @@ integration-test: setup ## tests that train, export and probe small networks
 	@echo "== integration tests: pytest"
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "integration and not slow"
 
-golden-test: setup ## goldens of the authors' code: all that are there
+golden-test: setup ## goldens of the authors' code, but the slowest
 	@echo "== golden tests: pytest"
 	@$(BIN)/pytest -q -n 2 -m "goldens and not slow" tests/test_goldens.py
 

@@ -109,7 +109,7 @@ class Vertex:
             ("--timeout-hours", self.timeout_hours),
             ("--cpus", self.cpus),
             ("--memory-gb", self.memory_gb),
-            ("--disk-gb", min(pool.disk_gb for pool in self.pools)),
+            *(("--disk-gb", pool.disk_gb) for pool in self.pools),
         ):
             if not 0 < value < math.inf:
                 raise ConfigError(f"{option} must be > 0, received {value}.")

@@ -357,8 +357,10 @@ def test_a_call_that_the_runtime_aborts_ends_no_worker(monkeypatch):
 
     def aborted_once(mailbox, name, *values, seconds):
         found = run(mailbox, name, *values, seconds=seconds)
+        if mailbox is not inbox._mailbox:
+            return found
         calls[name] += 1
-        if mailbox is inbox._mailbox and calls[name] == 1:
+        if calls[name] == 1:
             raise tf.errors.AbortedError(None, None, "received twice")
         return found
 
@@ -372,6 +374,7 @@ def test_a_call_that_the_runtime_aborts_ends_no_worker(monkeypatch):
         inbox.take(1.0)
     assert inbox.take(1.0).want.number == 2
     assert calls["announce"] == calls["take"] == 2
+    assert calls["size"] == 3
 
 
 def test_T4_a_worker_s_log_that_is_cut_short_is_no_result(tiny, tmp_path):

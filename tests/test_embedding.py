@@ -286,6 +286,9 @@ def test_what_is_no_file_is_refused_and_an_output_stays_whole(tmp_path, model):
         with pytest.raises(DataError, match="no regular file"):
             jobs.embed([good, bad], model, output)
     assert output.read_bytes() == before
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(DataError, match="Cannot write"):
+        jobs.embed([good], model, tmp_path / "folder.npz")
     assert not list(tmp_path.glob("*.partial"))
 
 

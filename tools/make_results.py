@@ -4,8 +4,8 @@
 
 What stands between `<!-- study cifar10/accuracy_cifar10 -->` and `<!-- end -->`
 becomes the tables of `outputs/cifar10/accuracy_cifar10/`, as `gim study` left
-them, and its figures, copied beside the page; after `<!-- tables STUDY -->` come
-its tables without figures. `<!-- systems STUDY STUDY -->` is
+them, and its figures, copied beside the page; of `<!-- tables STUDY -->` it is
+the tables alone. `<!-- systems STUDY STUDY -->` is
 one table of the first task of several accuracy studies. The prose around stays
 as it is, and so do blocks of studies that are not in `outputs`.
 """
@@ -50,6 +50,7 @@ def main() -> None:
         start, kind, names, end = found.groups()
         studies = [outputs / name for name in names.split()]
         if not all((study / "table.md").is_file() for study in studies):
+            print(f"Left as it is, not in {outputs}: {names}")
             return found[0]
         if kind == "study":
             return f"{start}{_block(*studies)}\n{end}"

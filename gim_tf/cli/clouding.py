@@ -156,7 +156,7 @@ def refuse_vertex_options(options: argparse.Namespace) -> None:
             *("machine_type", "accelerator", "spot", "tensorboard"),
             *("timeout_hours", "disk_gb", "cpus", "memory_gb"),
         )
-        if getattr(options, name) not in ("", False, None)
+        if _is_given(getattr(options, name))
     ]
     if given:
         raise ConfigError(
@@ -185,7 +185,11 @@ def _machines(options: argparse.Namespace) -> "Machines":
 def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Those options that were typed; the others have their defaults."""
     found = {name: getattr(options, name) for name in names}
-    return {name: x for name, x in found.items() if x is not None}
+    return {name: x for name, x in found.items() if _is_given(x)}
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and value is not False and value != ""
 
 
 def _job_file(options: argparse.Namespace, name: str) -> Path:

@@ -56,6 +56,7 @@ def _embed(
             np.savez(file, id=np.array([str(f) for f in files]), **arrays)
         partial.replace(path)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise DataError(f"Cannot write {output}: {error.strerror}.") from error
     return len(files)
 

@@ -120,10 +120,11 @@ class RunCheckpoints:
         """
         self._step.assign(step)
         prefix = str(self.directory / f"ckpt-{step}")
-        # A run that is stopped where it began writes the same once more.
-        is_new = step not in self.steps()
+        is_new = False
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+            # A run that is stopped where it began writes the same once more.
+            is_new = step not in self.steps()
             write_whole(
                 self.directory / f"ckpt-{step}{_WINDOW}",
                 json.dumps(dict(window)),
@@ -133,6 +134,7 @@ class RunCheckpoints:
         except (OSError, tf.errors.OpError) as error:
             if is_new:
                 self._remove(step)
+            remove_tree(self.directory / f"ckpt-{step}_temp")
             raise CheckpointError(
                 f"Could not write {prefix}: {_first_line(error)}. Earlier "
                 "checkpoints are whole; free the disk and run again to resume."

@@ -14,8 +14,8 @@ def test_samples_are_thinned_and_peaks_stay():
     with MemorySampler(interval=0.0001, most=8) as memory:
         while memory._interval < 0.002:
             time.sleep(0.001)
-        assert len(memory._times) == len(memory._mib) <= 8
         with memory._lock:
+            assert len(memory._times) == len(memory._mib) <= 8
             memory._mib[0] = 1e6
         while memory._interval < 0.004:
             time.sleep(0.001)
