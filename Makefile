@@ -11,6 +11,9 @@ IMAGE ?= gim:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' gim_tf/__init__.py)
 # TensorFlow's notes about CUDA and CPU features are no test result.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
+# A test process a core: more threads than that only wait for each other.
+PYTEST = TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
+
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help run test setup format format-check lint imports types bazel unit \
@@ -63,25 +66,25 @@ bazel: setup ## build and test the layers with Bazel, where there is one
 
 unit: setup ## tests without TFX
 	@echo "== unit tests: pytest"
-	@$(BIN)/pytest -q -n 2 --dist loadscope -m \
+	@$(PYTEST) --dist loadscope -m \
 		"not integration and not pipeline and not faults and not goldens and not slow"
 
 whole-test: setup ## the four groups that follow, at once: two workers share them
 	@echo "== integration, golden, fault and pipeline tests: pytest"
-	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m \
+	@$(PYTEST) --dist loadfile --no-loadscope-reorder -m \
 		"(integration or goldens or faults or pipeline) and not slow"
 
 integration-test: setup ## tests that train, export and probe small networks
 	@echo "== integration tests: pytest"
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "integration and not slow"
+	@$(PYTEST) --dist loadfile -m "integration and not slow"
 
 golden-test: setup ## goldens of the authors' code, but the slowest
 	@echo "== golden tests: pytest"
-	@$(BIN)/pytest -q -n 2 -m "goldens and not slow" tests/test_goldens.py
+	@$(PYTEST) -m "goldens and not slow" tests/test_goldens.py
 
 fault-test: setup ## tests that kill processes and fill disks
 	@echo "== fault tests: pytest"
-	@$(BIN)/pytest -q -n 2 -m "faults and not slow" --dist loadfile \
+	@$(PYTEST) -m "faults and not slow" --dist loadfile \
 		tests/test_faults.py tests/test_decoupled_faults.py \
 		tests/test_replicas.py tests/pipelines/test_trainer_module.py
 
@@ -97,7 +100,7 @@ soak: setup ## a small pipeline in a loop under random faults: MINUTES=20 [SEED=
 
 pipeline-test: setup ## tests that run TFX pipelines
 	@echo "== pipeline tests: pytest"
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "pipeline and not slow"
+	@$(PYTEST) --dist loadfile -m "pipeline and not slow"
 
 fidelity: setup ## write docs/fidelity.md again: GOLDENS=../shared/goldens
 	@$(BIN)/python tools/make_fidelity.py $(GOLDENS)
