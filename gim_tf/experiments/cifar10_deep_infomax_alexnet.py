@@ -7,8 +7,9 @@ last convolution, 7x7, not of the third; and their two layers of 4096 on top of
 it are the mean over the grid and the objective's own network.
 
 Paper row: none; Hjelm et al. (2019), on the data of `cifar10_gim`.
-Expected:  see docs/results.md, as far as it was run.
-Cost:      estimated: an hour on two CPU cores.
+Expected:  after one epoch its own task is solved, and classes are told less
+           well than by the untrained network (docs/results.md).
+Cost:      11 minutes an epoch on one CPU core, and as long for the probes.
 Command:   gim run --experiment cifar10_deep_infomax_alexnet \
                --data cifar10-train.tfrecord.gz \
                --output-dir outputs/cifar10_deep_infomax_alexnet
@@ -25,7 +26,7 @@ EXPERIMENT = dataclasses.replace(
     name="cifar10_deep_infomax_alexnet",
     summary="Local Deep InfoMax with the authors' encoder, after AlexNet",
     paper="(none: the original encoder)",
-    cost="1 hour on 2 cores, estimated",
+    cost="1 hour on 2 cores, from one epoch",
     view=dataclasses.replace(VIEW, patch_size=1, patch_stride=1),
     stack=dataclasses.replace(
         DIM.stack,
