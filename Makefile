@@ -11,13 +11,9 @@ IMAGE ?= gim:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' gim_tf/__init__.py)
 # TensorFlow's notes about CUDA and CPU features are no test result.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-# A test process a core: more threads than that only wait for each other.
-PYTEST = TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
-
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help run test setup format format-check lint imports types bazel unit \
-	whole-test \
 	integration-test golden-test fault-test test-faults fuzz soak \
 	pipeline-test fidelity image clean
 
@@ -29,7 +25,8 @@ run: setup ## train, probe, export and report: EXPERIMENT=fashion_mnist_gim
 	@$(BIN)/gim run --experiment $(EXPERIMENT) --output-dir outputs/$(EXPERIMENT)
 
 # Cheapest first.
-test: format-check lint imports types bazel unit whole-test ## all checks and tests
+test: format-check lint imports types bazel unit integration-test golden-test \
+	fault-test pipeline-test ## all checks and tests
 
 setup: ## make .venv with Python 3.10 and the pinned packages, once
 	@PYTHON="$(PYTHON)" tools/setup.sh
@@ -66,25 +63,20 @@ bazel: setup ## build and test the layers with Bazel, where there is one
 
 unit: setup ## tests without TFX
 	@echo "== unit tests: pytest"
-	@$(PYTEST) --dist loadscope -m \
+	@$(BIN)/pytest -q -n 2 --dist loadscope -m \
 		"not integration and not pipeline and not faults and not goldens and not slow"
-
-whole-test: setup ## the four groups that follow, at once: two workers share them
-	@echo "== integration, golden, fault and pipeline tests: pytest"
-	@$(PYTEST) --dist loadfile --no-loadscope-reorder -m \
-		"(integration or goldens or faults or pipeline) and not slow"
 
 integration-test: setup ## tests that train, export and probe small networks
 	@echo "== integration tests: pytest"
-	@$(PYTEST) --dist loadfile -m "integration and not slow"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "integration and not slow"
 
-golden-test: setup ## goldens of the authors' code, but the slowest
+golden-test: setup ## goldens of the authors' code, but the three slowest
 	@echo "== golden tests: pytest"
-	@$(PYTEST) -m "goldens and not slow" tests/test_goldens.py
+	@$(BIN)/pytest -q -n 2 -m "goldens and not slow" tests/test_goldens.py
 
 fault-test: setup ## tests that kill processes and fill disks
 	@echo "== fault tests: pytest"
-	@$(PYTEST) -m "faults and not slow" --dist loadfile \
+	@$(BIN)/pytest -q -n 2 -m "faults and not slow" --dist loadfile \
 		tests/test_faults.py tests/test_decoupled_faults.py \
 		tests/test_replicas.py tests/pipelines/test_trainer_module.py
 
@@ -100,7 +92,7 @@ soak: setup ## a small pipeline in a loop under random faults: MINUTES=20 [SEED=
 
 pipeline-test: setup ## tests that run TFX pipelines
 	@echo "== pipeline tests: pytest"
-	@$(PYTEST) --dist loadfile -m "pipeline and not slow"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "pipeline and not slow"
 
 fidelity: setup ## write docs/fidelity.md again: GOLDENS=../shared/goldens
 	@$(BIN)/python tools/make_fidelity.py $(GOLDENS)

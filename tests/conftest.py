@@ -39,33 +39,6 @@ TINY_SEQUENCE = (
 )
 
 
-# Minutes each, longest first: two workers that begin with them end together.
-LONG_FILES = (
-    "test_goldens",
-    "test_study_runs",
-    "test_local_runner",
-    "test_faults",
-    "test_export_sequences",
-    "test_contract",
-    "test_training",
-    "test_speech_run",
-    "test_growing",
-    "test_heldout",
-    "test_replicas",
-    "test_decoupled_faults",
-    "test_decoupled",
-    "test_killed_run",
-    "test_export",
-    "test_contexts_in_training",
-)
-
-
-def pytest_collection_modifyitems(items):
-    """Long files first; inside a file the order stays."""
-    ranks = {name: rank for rank, name in enumerate(LONG_FILES)}
-    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
-
-
 @pytest.fixture
 def injected(record_property):
     """Tells `make test-faults` how many faults a test injected, at what cost.

@@ -176,6 +176,7 @@ def test_T7_a_full_disk_is_one_line_of_the_command(small_disk, pictures):
     assert errors.strip().splitlines()[-1].startswith("gim: error: ")
 
 
+@pytest.mark.slow
 def test_T7_summaries_on_a_full_disk_end_the_run(small_disk, pictures):
     """TensorBoard's files alone have no room: the checkpoints stay whole."""
     disk, fill = small_disk

@@ -58,15 +58,15 @@ def test_the_small_set_is_met(name):
     assert all(c.allowed == 1.0 for c in result.comparisons)
 
 
-# Two minutes, and nothing that two others of these do not have.
-SLOWEST = "vision_full_r50_cpc"
+# Minutes in all, and nothing that others of these do not have.
+SLOW = {"vision_full_r50_cpc", "vision_full_r34_cpc", "vision_full_r34_gim"}
 
 
 @pytest.mark.skipif(not names(FULL), reason="no full set in ../shared/goldens")
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name == SLOWEST else [])
+        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
         for name in names(FULL)
     ],
 )

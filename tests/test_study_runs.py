@@ -159,6 +159,7 @@ def test_every_run_is_a_trial_of_hparams(resumed):
     assert len(groups) == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_does_not_stop_the_others(resumed, pictures, capsys):
     """A directory of other settings is refused by its run."""
     broken = resumed / "runs" / "fashion_mnist_gim_n_4" / "seed_0"

@@ -153,7 +153,8 @@ def test_P7_it_is_a_pipeline_job_with_all_components(compiled, modality, added):
         if executor.HasField("container")
     }
     assert {c.image for c in containers.values()} == {IMAGE}
-    assert containers["LinearProbe_executor"].resources.cpu_limit == 4
+    cpus = {"pictures": 4, "sound": 8}[modality]
+    assert containers["LinearProbe_executor"].resources.cpu_limit == cpus
 
 
 def test_P8_no_secret_is_in_it_and_no_local_path(compiled):
@@ -252,7 +253,8 @@ def test_P7_the_dry_run_prints_what_would_be_submitted(compiled, modality):
         for step in steps
     ]
     machines = {name: machine for name, machine, _ in printed}
-    assert machines["LinearProbe"] == "4 cores, 16 GB"
+    others = {"pictures": "4 cores, 16 GB", "sound": "8 cores, 52 GB"}
+    assert machines["LinearProbe"] == others[modality]
     trains = "starts 1 x n1-standard-8"
     if modality == "sound":
         trains += " with 2 x NVIDIA_TESLA_T4"
@@ -281,7 +283,7 @@ def test_P7_the_dry_run_prints_the_inputs_that_it_can_see(compiled):
     account = "runner@my-project.iam.gserviceaccount.com"
     assert sound["runs as"] == account
     assert pictures["runs as"] == "the project's default account"
-    assert sound["trains on"].startswith("spot machines, at most 168 h")
+    assert sound["trains on"].startswith("spot machines, at most 48 h")
     assert pictures["trains on"].startswith("standard machines")
 
 
