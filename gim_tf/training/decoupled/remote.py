@@ -38,6 +38,7 @@ _OWN_SECONDS = 60.0
 _SLOWEST = 10e6
 """Bytes a second of the slowest link that maps are sent over."""
 _ATTEMPTS = 3
+"""At what may be done twice, where the runtime aborts it."""
 _LOOK_SECONDS = 1.0
 """To find out whether there is a server."""
 _ALSO_DEAD = (tf.errors.OpError, RuntimeError)
